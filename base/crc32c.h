@@ -1,0 +1,16 @@
+// CRC32C (Castagnoli), the checksum of every packet, record and block. Uses the CPU's instruction where there is one.
+#pragma once
+
+#include <cstdint>
+
+#include "base/bytes.h"
+
+namespace synod {
+
+// The checksum of `data`; pass an earlier result as `seed` to go on: crc32c(b, crc32c(a)) == crc32c(a + b).
+[[nodiscard]] std::uint32_t crc32c(Bytes data, std::uint32_t seed = 0);
+
+// The same by table, for machines without the instruction and for the test that compares the two.
+[[nodiscard]] std::uint32_t crc32c_portable(Bytes data, std::uint32_t seed = 0);
+
+}  // namespace synod

@@ -1,0 +1,72 @@
+// The lower seam: a block device. Reads, writes and barriers of aligned blocks, asynchronous, each with a token.
+//
+// The journal speaks only to a DeviceRef. Behind it stands UringDevice (io_uring, O_DIRECT), MemoryDevice (diskless groups),
+// RecordingDevice (keeps what was written and what was made durable, for crash tests) or the simulator's disk.
+//
+// Thread: one. Buffers belong to the caller, are aligned to `block_bytes`, and must stay untouched until their completion.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "base/bytes.h"
+
+namespace synod::storage {
+
+struct DeviceInfo {
+  std::uint32_t block_bytes = 4096;  // offsets, lengths and buffers are multiples of it
+  std::uint64_t size_bytes = 0;
+  bool stable = false;      // what was made durable survives loss of power
+  std::string description;  // device, cache and durability method, for reports
+};
+
+struct Completion {
+  std::uint64_t token = 0;
+  std::int32_t error = 0;  // 0, or a positive errno. A short transfer is EIO
+};
+
+struct DeviceTable {
+  // Durable when its completion says so: data that a completed durable write carried survives any crash (if the device is
+  // stable).
+  void (*write_durable)(void* self, std::uint64_t offset, Bytes data, std::uint64_t token);
+  void (*read)(void* self, std::uint64_t offset, MutableBytes to, std::uint64_t token);
+  // Hands what was asked for to the kernel. Nothing is sure to have started before it.
+  void (*submit)(void* self);
+  // Collects finished operations, at most out.size(). Never blocks. Where the device needs the CPU to complete a durable
+  // write (pitfalls: a volatile cache without FUA), this gives it away while one is in flight.
+  std::size_t (*poll)(void* self, std::span<Completion> out);
+  const DeviceInfo& (*info)(const void* self);
+};
+
+// A non-owning reference to any type with those five members.
+class DeviceRef {
+ public:
+  template <class Device>
+  explicit DeviceRef(Device& device) : self_(&device), table_(&table_for<Device>) {}
+
+  void write_durable(std::uint64_t offset, Bytes data, std::uint64_t token) { table_->write_durable(self_, offset, data, token); }
+  void read(std::uint64_t offset, MutableBytes to, std::uint64_t token) { table_->read(self_, offset, to, token); }
+  void submit() { table_->submit(self_); }
+  [[nodiscard]] std::size_t poll(std::span<Completion> out) { return table_->poll(self_, out); }
+  [[nodiscard]] const DeviceInfo& info() const { return table_->info(self_); }
+
+ private:
+  template <class Device>
+  static constexpr DeviceTable table_for = {
+      [](void* self, std::uint64_t offset, Bytes data, std::uint64_t token) {
+        static_cast<Device*>(self)->write_durable(offset, data, token);
+      },
+      [](void* self, std::uint64_t offset, MutableBytes to, std::uint64_t token) {
+        static_cast<Device*>(self)->read(offset, to, token);
+      },
+      [](void* self) { static_cast<Device*>(self)->submit(); },
+      [](void* self, std::span<Completion> out) { return static_cast<Device*>(self)->poll(out); },
+      [](const void* self) -> const DeviceInfo& { return static_cast<const Device*>(self)->info(); },
+  };
+
+  void* self_;
+  const DeviceTable* table_;
+};
+
+}  // namespace synod::storage

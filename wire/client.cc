@@ -1,0 +1,50 @@
+#include "wire/client.h"
+
+namespace synod::wire {
+
+const char* name(RefusalReason reason) {
+  switch (reason) {
+    case RefusalReason::not_leader: return "not_leader";
+    case RefusalReason::busy: return "busy";
+    case RefusalReason::evicted: return "evicted";
+    case RefusalReason::gap: return "gap";
+    case RefusalReason::too_large: return "too_large";
+    case RefusalReason::no_space: return "no_space";
+    case RefusalReason::malformed: return "malformed";
+    case RefusalReason::trimmed: return "trimmed";
+    case RefusalReason::unsupported: return "unsupported";
+  }
+  return "unknown";
+}
+
+const char* name(Role role) {
+  switch (role) {
+    case Role::follower: return "follower";
+    case Role::candidate: return "candidate";
+    case Role::leader: return "leader";
+  }
+  return "unknown";
+}
+
+std::expected<AppendView, RefusalReason> decode_append(Bytes payload) {
+  if (payload.size() < sizeof(Append)) return std::unexpected(RefusalReason::malformed);
+  const auto header = load<Append>(payload);
+  const Bytes entries = payload.subspan(sizeof(Append));
+  if (header.ack != AckLevel::quorum) return std::unexpected(RefusalReason::unsupported);
+  if (entries.size() > request_entry_bytes_max && header.count == 1) return std::unexpected(RefusalReason::too_large);
+  if (header.session == SessionId{} || header.first == Sequence{} || header.count == 0 ||
+      entries.size() > request_entry_bytes_max || !entries_are_valid(entries, header.count)) {
+    return std::unexpected(RefusalReason::malformed);
+  }
+  return AppendView{header, entries};
+}
+
+std::expected<ReadAnswerView, RefusalReason> decode_read_answer(Bytes payload) {
+  if (payload.size() < sizeof(ReadAnswer)) return std::unexpected(RefusalReason::malformed);
+  const auto header = load<ReadAnswer>(payload);
+  const Bytes entries = payload.subspan(sizeof(ReadAnswer));
+  if (!entries_are_valid(entries, header.count)) return std::unexpected(RefusalReason::malformed);
+  return ReadAnswerView{header, entries};
+}
+
+}  // namespace synod::wire

@@ -1,0 +1,169 @@
+// What clients and replicas say to each other. Same packet header (source 0, the client's own Uuid as incarnation); the payload
+// is one of these structs, followed by entries where the comment says so.
+//
+// A request is repeated by the client until it is answered or its deadline passes; every request may be repeated safely.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <utility>
+
+#include "base/bytes.h"
+#include "base/ids.h"
+#include "wire/body.h"
+#include "wire/limits.h"
+#include "wire/packet.h"
+
+namespace synod::wire {
+
+// When an append is answered. Only `quorum` exists yet; the numbers of the others are reserved here.
+enum class AckLevel : std::uint8_t { quorum = 0, memory = 1, leader = 2, one = 3, all = 4 };
+
+// Why a request was not done. `not appended` holds for every reason here: the replica did not propose the entries of this
+// request.
+enum class RefusalReason : std::uint8_t {
+  not_leader = 1,   // ask `leader` (0: unknown, try another)
+  busy = 2,         // queues are full; try again later
+  evicted = 3,      // the session is unknown: its outcome beyond what was answered is unknown, open a new one
+  gap = 4,          // `sequence` is the next one that the session admits; send from there
+  too_large = 5,    // an entry or a request beyond the limits
+  no_space = 6,     // the journal is full
+  malformed = 7,    // the request could not be understood
+  trimmed = 8,      // the LSN is below the trim watermark, or beyond the tail
+  unsupported = 9,  // e.g. an acknowledgement level that this version does not know
+};
+
+[[nodiscard]] const char* name(RefusalReason reason);
+
+struct OpenSession {
+  std::uint64_t request = 0;
+};
+
+struct SessionOpened {
+  std::uint64_t request = 0;
+  SessionId session;
+};
+
+// Followed by the entries: { u32 length | payload }*, exactly `count`.
+struct Append {
+  SessionId session;
+  Sequence first;
+  std::uint32_t count = 0;
+  AckLevel ack = AckLevel::quorum;
+  std::uint8_t zero[3] = {};
+};
+
+// Entries first .. first + count - 1 of the session are at first_lsn .. first_lsn + count - 1, for ever.
+struct Appended {
+  SessionId session;
+  Sequence first;
+  Lsn first_lsn;
+  std::uint32_t count = 0;
+  AckLevel ack = AckLevel::quorum;
+  std::uint8_t zero[3] = {};
+};
+
+struct Refused {
+  std::uint64_t request = 0;  // of the refused request, 0 for an append
+  SessionId session;          // of the refused append
+  Sequence sequence;          // of the refused append; for `gap` the next one admitted
+  ReplicaId leader;
+  RefusalReason reason{};
+  std::uint8_t zero[5] = {};
+};
+
+// Linearizable: the answer covers every append that was acknowledged before the request was sent.
+struct Tail {
+  std::uint64_t request = 0;
+};
+
+struct TailAnswer {
+  std::uint64_t request = 0;
+  Lsn tail;  // the LSN of the next entry: all below are committed
+};
+
+// Committed entries from `from` up to, not including, `to`, as many as fit in bytes_max (at least one).
+struct Read {
+  std::uint64_t request = 0;
+  Lsn from;
+  Lsn to;
+  std::uint32_t bytes_max = 0;
+  std::uint32_t zero = 0;
+};
+
+// Followed by `count` entries from `from`. None when nothing is committed there yet on this replica (its tail says so).
+struct ReadAnswer {
+  std::uint64_t request = 0;
+  Lsn from;
+  Lsn tail;  // of this replica: may lag behind the cluster's
+  std::uint32_t count = 0;
+  std::uint32_t zero = 0;
+};
+
+struct Status {
+  std::uint64_t request = 0;
+};
+
+enum class Role : std::uint8_t { follower = 0, candidate = 1, leader = 2 };
+
+[[nodiscard]] const char* name(Role role);
+
+struct StatusAnswer {
+  std::uint64_t request = 0;
+  Ballot promised;
+  Slot commit;
+  Slot durable;  // end of the contiguous prefix of slots on stable storage here
+  Lsn tail;
+  std::uint64_t journal_bytes = 0;  // used
+  std::uint64_t journal_bytes_capacity = 0;
+  std::uint64_t sessions = 0;
+  std::uint64_t appends = 0;    // entries applied since start
+  std::uint64_t elections = 0;  // ballots raised here since start
+  std::uint64_t packets_received = 0;
+  std::uint64_t packets_sent = 0;
+  std::uint64_t packets_dropped = 0;  // by any gateway, for any reason
+  std::uint64_t uptime_us = 0;
+  ReplicaId replica;
+  ReplicaId leader;  // 0: unknown
+  std::uint16_t members = 0;
+  Role role = Role::follower;
+  std::uint8_t votes = 0;   // 1: has recorded all initial members and may vote
+  std::uint8_t stable = 0;  // 1: stable storage, 0: memory or a disk that cannot promise it
+  std::uint8_t zero[7] = {};
+};
+
+static_assert(Format<OpenSession> && sizeof(OpenSession) == 8);
+static_assert(Format<SessionOpened> && sizeof(SessionOpened) == 16);
+static_assert(Format<Append> && sizeof(Append) == 24);
+static_assert(Format<Appended> && sizeof(Appended) == 32);
+static_assert(Format<Refused> && sizeof(Refused) == 32);
+static_assert(Format<Tail> && sizeof(Tail) == 8);
+static_assert(Format<TailAnswer> && sizeof(TailAnswer) == 16);
+static_assert(Format<Read> && sizeof(Read) == 32);
+static_assert(Format<ReadAnswer> && sizeof(ReadAnswer) == 32);
+static_assert(Format<Status> && sizeof(Status) == 8);
+static_assert(Format<StatusAnswer> && sizeof(StatusAnswer) == 128);
+
+// The most bytes of entries that one append or read answer carries.
+inline constexpr std::size_t request_entry_bytes_max = entry_bytes_max + entry_header_bytes;
+
+// The gateway for fixed payloads: exactly one T.
+template <Format T>
+[[nodiscard]] std::expected<T, RefusalReason> decode_client(Bytes payload) {
+  if (payload.size() != sizeof(T)) return std::unexpected(RefusalReason::malformed);
+  return load<T>(payload);
+}
+
+struct AppendView {
+  Append header;
+  Bytes entries;
+};
+[[nodiscard]] std::expected<AppendView, RefusalReason> decode_append(Bytes payload);
+
+struct ReadAnswerView {
+  ReadAnswer header;
+  Bytes entries;
+};
+[[nodiscard]] std::expected<ReadAnswerView, RefusalReason> decode_read_answer(Bytes payload);
+
+}  // namespace synod::wire

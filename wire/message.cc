@@ -1,0 +1,174 @@
+#include "wire/message.h"
+
+#include <utility>
+
+namespace synod::wire {
+
+namespace {
+
+// The fixed parts of payloads. A message with none of these has an empty payload.
+struct FlagFormat {
+  std::uint8_t flag = 0;
+  std::uint8_t zero[7] = {};
+};
+static_assert(Format<FlagFormat> && sizeof(FlagFormat) == 8);
+
+struct PromiseFormat {
+  Slot trim;
+  Slot to;
+  std::uint32_t count = 0;
+  std::uint32_t zero = 0;
+};
+static_assert(Format<PromiseFormat> && sizeof(PromiseFormat) == 24);
+
+struct AcceptedFormat {
+  Slot slot;
+  Checksum checksum;
+  std::uint32_t zero = 0;
+};
+static_assert(Format<AcceptedFormat> && sizeof(AcceptedFormat) == 16);
+
+struct FetchFormat {
+  Slot slot;
+  Ballot accepted;
+  Checksum checksum;
+  std::uint32_t zero = 0;
+};
+static_assert(Format<FetchFormat> && sizeof(FetchFormat) == 24);
+
+struct CatchUpFormat {
+  Slot from;
+  Slot to;
+};
+static_assert(Format<CatchUpFormat> && sizeof(CatchUpFormat) == 16);
+
+using Decoded = std::expected<PeerPayload, MessageFault>;
+
+template <class Message>
+Decoded decode_empty(Bytes payload) {
+  if (!payload.empty()) return std::unexpected(MessageFault::bad_length);
+  return Message{};
+}
+
+template <class T, class Make>
+Decoded decode_fixed(Bytes payload, Make make) {
+  if (payload.size() != sizeof(T)) return std::unexpected(MessageFault::bad_length);
+  return make(load<T>(payload));
+}
+
+// A record that fills the payload. `kind` is what this message may carry on the wire.
+template <class Message>
+Decoded decode_record_message(Bytes payload) {
+  const auto record = decode_record(payload);
+  if (!record) return std::unexpected(MessageFault::bad_record);
+  if (record->bytes() != payload.size()) return std::unexpected(MessageFault::bad_length);
+  const bool is_value = record->header.kind == RecordKind::accepted || record->header.kind == RecordKind::chosen;
+  if (!is_value || record->header.slot == Slot{}) return std::unexpected(MessageFault::bad_record);
+  return Message{*record};
+}
+
+Decoded decode_promise(Bytes payload, std::span<PromisedSlot> slots) {
+  if (payload.size() < sizeof(PromiseFormat)) return std::unexpected(MessageFault::bad_length);
+  const auto fixed = load<PromiseFormat>(payload);
+  if (fixed.count > window_slots_max || fixed.count > slots.size()) return std::unexpected(MessageFault::bad_count);
+  const Bytes list = payload.subspan(sizeof(PromiseFormat));
+  if (list.size() != fixed.count * sizeof(PromisedSlot)) return std::unexpected(MessageFault::bad_length);
+  Slot previous;
+  for (std::size_t i = 0; i < fixed.count; ++i) {
+    slots[i] = load<PromisedSlot>(list.subspan(i * sizeof(PromisedSlot)));
+    if (slots[i].slot <= previous || slots[i].slot > fixed.to) return std::unexpected(MessageFault::bad_order);
+    if (slots[i].body_bytes > body_bytes_max) return std::unexpected(MessageFault::bad_length);
+    previous = slots[i].slot;
+  }
+  return Promise{fixed.trim, fixed.to, slots.first(fixed.count)};
+}
+
+Decoded decode_payload(MessageType type, Bytes payload, std::span<PromisedSlot> slots) {
+  switch (type) {
+    case MessageType::hello: return decode_fixed<FlagFormat>(payload, [](auto f) { return Hello{f.flag}; });
+    case MessageType::suspect: return decode_empty<Suspect>(payload);
+    case MessageType::suspect_answer: return decode_fixed<FlagFormat>(payload, [](auto f) { return SuspectAnswer{f.flag}; });
+    case MessageType::prepare: return decode_empty<Prepare>(payload);
+    case MessageType::promise: return decode_promise(payload, slots);
+    case MessageType::accept: return decode_record_message<Accept>(payload);
+    case MessageType::accepted: return decode_fixed<AcceptedFormat>(payload, [](auto f) { return Accepted{f.slot, f.checksum}; });
+    case MessageType::nack: return decode_fixed<std::uint64_t>(payload, [](auto f) { return Nack{Ballot::from_packed(f)}; });
+    case MessageType::heartbeat: return decode_empty<Heartbeat>(payload);
+    case MessageType::heartbeat_answer: return decode_empty<HeartbeatAnswer>(payload);
+    case MessageType::fetch:
+      return decode_fixed<FetchFormat>(payload, [](auto f) { return Fetch{f.slot, f.accepted, f.checksum}; });
+    case MessageType::value: return decode_record_message<Value>(payload);
+    case MessageType::catch_up: return decode_fixed<CatchUpFormat>(payload, [](auto f) { return CatchUp{f.from, f.to}; });
+    case MessageType::chosen: return decode_record_message<Chosen>(payload);
+    default: return std::unexpected(MessageFault::unknown_type);
+  }
+}
+
+template <class... Handlers>
+struct Overload : Handlers... {
+  using Handlers::operator()...;
+};
+
+template <class T>
+EncodedPayload encode_fixed(MessageType type, const T& fixed, MutableBytes scratch) {
+  store(scratch, fixed);
+  return {type, scratch.first(sizeof(T)), {}};
+}
+
+EncodedPayload encode_record(MessageType type, const RecordView& record, MutableBytes scratch) {
+  store(scratch, record.header);
+  return {type, scratch.first(sizeof(RecordHeader)), record.body};
+}
+
+EncodedPayload encode_promise(const Promise& promise, MutableBytes scratch) {
+  store(scratch, PromiseFormat{promise.trim, promise.to, static_cast<std::uint32_t>(promise.slots.size())});
+  const Bytes list = std::as_bytes(promise.slots);
+  copy(scratch.subspan(sizeof(PromiseFormat)), list);
+  return {MessageType::promise, scratch.first(sizeof(PromiseFormat) + list.size()), {}};
+}
+
+}  // namespace
+
+const char* name(MessageFault fault) {
+  switch (fault) {
+    case MessageFault::bad_length: return "bad_length";
+    case MessageFault::bad_count: return "bad_count";
+    case MessageFault::bad_record: return "bad_record";
+    case MessageFault::bad_order: return "bad_order";
+    case MessageFault::not_from_a_replica: return "not_from_a_replica";
+    case MessageFault::unknown_type: return "unknown_type";
+    case MessageFault::count_: break;
+  }
+  return "unknown";
+}
+
+std::expected<PeerMessage, MessageFault> decode_peer_message(const PacketHeader& header, Bytes payload,
+                                                             std::span<PromisedSlot> slots) {
+  if (header.source == ReplicaId{}) return std::unexpected(MessageFault::not_from_a_replica);
+  auto decoded = decode_payload(header.type, payload, slots);
+  if (!decoded) return std::unexpected(decoded.error());
+  return PeerMessage{header.source, header.incarnation, header.ballot, header.commit, header.probe, *std::move(decoded)};
+}
+
+EncodedPayload encode_peer_payload(const PeerPayload& payload, std::span<std::byte, encode_scratch_bytes> scratch) {
+  return std::visit(
+      Overload{
+          [&](const Hello& m) { return encode_fixed(MessageType::hello, FlagFormat{m.wants_answer}, scratch); },
+          [&](const Suspect&) { return EncodedPayload{MessageType::suspect, {}, {}}; },
+          [&](const SuspectAnswer& m) { return encode_fixed(MessageType::suspect_answer, FlagFormat{m.lost}, scratch); },
+          [&](const Prepare&) { return EncodedPayload{MessageType::prepare, {}, {}}; },
+          [&](const Promise& m) { return encode_promise(m, scratch); },
+          [&](const Accept& m) { return encode_record(MessageType::accept, m.record, scratch); },
+          [&](const Accepted& m) { return encode_fixed(MessageType::accepted, AcceptedFormat{m.slot, m.checksum}, scratch); },
+          [&](const Nack& m) { return encode_fixed(MessageType::nack, m.refused.value(), scratch); },
+          [&](const Heartbeat&) { return EncodedPayload{MessageType::heartbeat, {}, {}}; },
+          [&](const HeartbeatAnswer&) { return EncodedPayload{MessageType::heartbeat_answer, {}, {}}; },
+          [&](const Fetch& m) { return encode_fixed(MessageType::fetch, FetchFormat{m.slot, m.accepted, m.checksum}, scratch); },
+          [&](const Value& m) { return encode_record(MessageType::value, m.record, scratch); },
+          [&](const CatchUp& m) { return encode_fixed(MessageType::catch_up, CatchUpFormat{m.from, m.to}, scratch); },
+          [&](const Chosen& m) { return encode_record(MessageType::chosen, m.record, scratch); },
+      },
+      payload);
+}
+
+}  // namespace synod::wire

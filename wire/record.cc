@@ -1,0 +1,52 @@
+#include "wire/record.h"
+
+#include "base/crc32c.h"
+
+namespace synod::wire {
+
+namespace {
+
+constexpr std::size_t checksummed_bytes = sizeof(RecordHeader) - sizeof(std::uint32_t);
+
+std::uint32_t header_checksum(const RecordHeader& header) {
+  return crc32c(bytes_of(header).first(checksummed_bytes));
+}
+
+}  // namespace
+
+const char* name(RecordFault fault) {
+  switch (fault) {
+    case RecordFault::too_short: return "too short";
+    case RecordFault::bad_header_checksum: return "header checksum";
+    case RecordFault::bad_kind: return "unknown kind";
+    case RecordFault::bad_length: return "length";
+    case RecordFault::bad_body_checksum: return "body checksum";
+  }
+  return "unknown";
+}
+
+RecordHeader seal(RecordHeader header) {
+  header.header_checksum = header_checksum(header);
+  return header;
+}
+
+std::expected<RecordHeader, RecordFault> decode_record_header(Bytes from) {
+  if (from.size() < sizeof(RecordHeader)) return std::unexpected(RecordFault::too_short);
+  const auto header = load<RecordHeader>(from);
+  if (header.header_checksum != header_checksum(header)) return std::unexpected(RecordFault::bad_header_checksum);
+  if (header.kind < RecordKind::accepted || header.kind > RecordKind::members) return std::unexpected(RecordFault::bad_kind);
+  if (header.body_bytes > body_bytes_max) return std::unexpected(RecordFault::bad_length);
+  return header;
+}
+
+std::expected<RecordView, RecordFault> decode_record(Bytes from) {
+  const auto header = decode_record_header(from);
+  if (!header) return std::unexpected(header.error());
+  const Bytes rest = from.subspan(sizeof(RecordHeader));
+  if (rest.size() < header->body_bytes) return std::unexpected(RecordFault::too_short);
+  const Bytes body = rest.first(header->body_bytes);
+  if (crc32c(body) != header->body_checksum.value()) return std::unexpected(RecordFault::bad_body_checksum);
+  return RecordView{*header, body};
+}
+
+}  // namespace synod::wire
