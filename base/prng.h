@@ -38,7 +38,9 @@ class Prng {
   // Uniform enough for timeouts and tests: 0 <= result < bound.
   [[nodiscard]] constexpr std::uint64_t below(std::uint64_t bound) {
     CHECK_GT(bound, 0U);
-    return static_cast<std::uint64_t>((static_cast<unsigned __int128>(next()) * bound) >> 64);
+    // Lemire's multiply-and-shift on 32 bits where the bound allows it, a remainder elsewhere: the bias is below 2^-32.
+    if (bound <= 0xFFFFFFFF) return ((next() >> 32) * bound) >> 32;
+    return next() % bound;
   }
 
   // low <= result <= high
