@@ -29,6 +29,9 @@ void Acceptor::restore(Slot slot, Ballot ballot, const Value& value, bool chosen
 }
 
 PersistNumber Acceptor::stage(const Persist& record, Effects& effects) {
+  const bool is_vote = record.kind == wire::RecordKind::accepted || record.kind == wire::RecordKind::chosen;
+  CHECK(is_vote ? effects.may_stage_vote() : effects.may_stage_control());
+  ++(is_vote ? effects.votes : effects.controls);
   effects.persists.push_back(record);
   return ++staged_;
 }

@@ -63,8 +63,14 @@ struct Effects {
   FixedVector<Serve, 8> serves;
   FixedVector<Commit, 40> commits;
   FixedVector<BodyHandle, window_slots_max + 64> releases;
+  // How many records the caller can take now, set before each call (clear keeps them). While the disk is behind or space is out,
+  // these are 0: the engine then neither votes nor promises, and goes on with everything that needs no disk.
+  std::size_t votes_max = decltype(persists)::capacity();
+  std::size_t controls_max = decltype(persists)::capacity();
   // Set when this replica becomes leader (all values that it must re-propose are held and staged), and when it stops being it.
   bool leadership_changed = false;
+  std::size_t votes = 0;     // of `persists`, those of kind accepted and chosen
+  std::size_t controls = 0;  // and the others
 
   void clear() {
     persists.clear();
@@ -72,8 +78,12 @@ struct Effects {
     serves.clear();
     commits.clear();
     releases.clear();
+    votes = 0;
+    controls = 0;
     leadership_changed = false;
   }
+  [[nodiscard]] bool may_stage_vote() const { return !persists.full() && votes < votes_max; }
+  [[nodiscard]] bool may_stage_control() const { return !persists.full() && controls < controls_max; }
   [[nodiscard]] bool empty() const {
     return persists.empty() && sends.empty() && serves.empty() && commits.empty() && releases.empty() && !leadership_changed;
   }

@@ -116,7 +116,7 @@ void Engine::handle(std::size_t from, const wire::PeerMessage& message, const wi
     if (acceptor_.can_repeat_promise()) send_promise(candidate, message.ballot, effects);
     return;
   }
-  if (!acceptor_.can_hold()) return;  // it will ask again
+  if (!acceptor_.can_hold() || !effects.may_stage_control()) return;  // it will ask again
   if (proposer_.phase() != ProposerPhase::idle) step_down(effects);
   acceptor_.promise(message.ballot, candidate, effects);
   election_.leader_heard();  // give it time
@@ -156,8 +156,8 @@ void Engine::handle(std::size_t from, const wire::PeerMessage& message, const wi
   const wire::RecordHeader& record = accept.record.header;
   if (record.ballot != message.ballot || !may_vote() || !follow(from, message, effects)) return release(body, effects);
   const AcceptVerdict verdict = judge(record);
-  // A vote for a value whose body we were not given (no room in the pool) waits for the next attempt.
-  if (verdict == AcceptVerdict::vote && (record.body_bytes == 0) == (body == no_body)) {
+  // A value whose body we were not given (no room in the pool), or that the journal has no room for, waits for the next attempt.
+  if (verdict == AcceptVerdict::vote && (record.body_bytes == 0) == (body == no_body) && effects.may_stage_vote()) {
     return acceptor_.accept(record.ballot, record.slot, value_of(record, body), message.from, effects);
   }
   release(body, effects);
@@ -253,7 +253,7 @@ void Engine::handle(std::size_t, const wire::PeerMessage&, const wire::Chosen& c
       acceptor_.mark_chosen(record.slot);
     return;
   }
-  if ((record.body_bytes == 0) != (body == no_body)) return release(body, effects);
+  if ((record.body_bytes == 0) != (body == no_body) || !effects.may_stage_vote()) return release(body, effects);
   // Another value than the one we propose is chosen: a higher ballot has overtaken us without our hearing of it.
   if (proposer_.phase() == ProposerPhase::leading || proposer_.phase() == ProposerPhase::reproposing) {
     if (proposer_.proposed()[record.slot].present) step_down(effects);
@@ -358,7 +358,7 @@ void Engine::on_tick(std::uint64_t now_us, Effects& effects) {
 }
 
 void Engine::tick_identity(Effects& effects) {
-  if (identity_.all_known() && !members_staged_ && !voting_stopped_) {
+  if (identity_.all_known() && !members_staged_ && !voting_stopped_ && effects.may_stage_control()) {
     members_staged_ = true;
     acceptor_.persist_members(effects);
   }
@@ -371,6 +371,7 @@ void Engine::tick_identity(Effects& effects) {
 
 void Engine::tick_follower(Effects& effects) {
   if (!election_.timed_out() || !may_vote() || stall_us_ >= timeouts_.step_down_us) return;
+  if (!effects.may_stage_control()) return;
   leader_ = ReplicaId{};
   election_.back_off();
   election_.begin_suspecting(place_);

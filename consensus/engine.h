@@ -5,7 +5,7 @@
 //
 // How a caller drives it:
 //   - clear Effects before each call; carry them out after it; then call pump until it returns false.
-//   - before a call that may stage records (on_message, propose, pump), be sure that `persists.capacity()` records can be staged.
+//   - before each call, say in Effects how many records can be staged now (votes_max, controls_max); the engine stays within.
 //   - a message that holds a record comes with a handle of its body, which the engine then owns, until it says `release`. Ask
 //     wants_body first: where it says no, hand over no_body and save the copy.
 //   - now_us is monotonic and read once per loop.

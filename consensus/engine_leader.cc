@@ -8,7 +8,7 @@
 namespace synod::consensus {
 
 void Engine::campaign(Effects& effects) {
-  if (!acceptor_.can_hold()) return;
+  if (!acceptor_.can_hold() || !effects.may_stage_control()) return;
   ++counters_.elections;
   leader_ = ReplicaId{};
   const std::uint64_t round = std::max(promised().round(), highest_seen_.round()) + 1;
@@ -66,7 +66,7 @@ void Engine::finish_phase1() {
 
 void Engine::repropose(Effects& effects) {
   while (proposer_.next_slot() <= proposer_.last_found()) {
-    if (!has_room(effects) || !acceptor_.can_hold()) return;
+    if (!has_room(effects) || !acceptor_.can_hold() || !effects.may_stage_vote()) return;
     const Slot slot = proposer_.next_slot();
     const FoundSlot& found = proposer_.found()[slot];
     const AcceptedSlot& accepted = acceptor_.slots()[slot];
@@ -97,6 +97,7 @@ bool Engine::can_propose() const {
 
 Slot Engine::propose(const Value& value, Effects& effects) {
   CHECK(can_propose());
+  CHECK(effects.may_stage_vote());
   const Slot slot = proposer_.next_slot();
   stage_proposal(value, effects);
   return slot;
