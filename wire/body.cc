@@ -13,17 +13,10 @@ constexpr std::uint64_t mix(std::uint64_t z) {
   return z ^ (z >> 31);
 }
 
-bool is_zero(Bytes bytes) {
-  for (const std::byte byte : bytes) {
-    if (byte != std::byte{0}) return false;
-  }
-  return true;
-}
-
 std::expected<RunView, BodyFault> decode_run(Bytes rest, std::uint32_t place) {
   if (rest.size() < sizeof(RunHeader)) return std::unexpected(BodyFault::too_short);
   const auto run = load<RunHeader>(rest);
-  if (!is_zero(std::as_bytes(std::span(run.zero)))) return std::unexpected(BodyFault::bad_reserved);
+  if (!is_zero(bytes_of(run.zero))) return std::unexpected(BodyFault::bad_reserved);
   const Bytes behind = rest.subspan(sizeof(RunHeader));
   if (behind.size() < align_up(run.bytes, 8)) return std::unexpected(BodyFault::bad_length);
   const Bytes entries = behind.first(run.bytes);
