@@ -53,7 +53,7 @@ TEST(Crc32c, InstructionEqualsTableAtEveryShortLengthAndAlignment) {
 // The instruction works in three lanes of 1,024 bytes: the lengths around their joints are the ones to doubt.
 TEST(Crc32c, InstructionEqualsTableAroundTheLanes) {
   Prng prng(2);
-  const auto bytes = random_bytes(prng, 4 * 3072);
+  const auto bytes = random_bytes(prng, std::size_t{4} * 3072);
   for (std::size_t lanes = 1; lanes <= 3; ++lanes) {
     for (std::size_t length = lanes * 3072 - 17; length <= lanes * 3072 + 17; ++length) {
       const Bytes part = Bytes(bytes).first(length);
