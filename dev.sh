@@ -230,10 +230,7 @@ main() {
     deps | build | run | bench | format | lint | sanitize | fuzz) "$command" "$@" ;;
     test) test_all ;;
     help | -h | --help) help ;;
-    *)
-      help >&2
-      die "unknown command '$command'"
-      ;;
+    *) die "unknown command '$command'; ./dev.sh help lists them" ;;
   esac
 }
 

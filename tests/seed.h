@@ -12,7 +12,7 @@ namespace synod {
 inline std::uint64_t first_seed() {
   const char* text = std::getenv("SYNOD_TEST_SEED");
   const std::uint64_t seed = text == nullptr ? 1 : std::stoull(text);
-  std::cout << "first seed " << seed << " (replay with SYNOD_TEST_SEED=" << seed << ")" << std::endl;
+  std::cout << "first seed " << seed << " (replay with SYNOD_TEST_SEED=" << seed << ")\n" << std::flush;
   return seed;
 }
 

@@ -93,7 +93,7 @@ void accept_encode_and_decode(benchmark::State& state) {
   record.header.slot = Slot(1);
   record.header.ballot = Ballot(1, ReplicaId(1));
   record.header.body_bytes = static_cast<std::uint32_t>(record.body.size());
-  std::array<std::byte, encode_scratch_bytes> scratch;
+  std::array<std::byte, encode_scratch_bytes> scratch{};
   std::array<PromisedSlot, window_slots_max> slots;
   std::vector<std::byte> message(record.bytes());
   const PacketHeader header = example_header(MessageType::accept, message.size());

@@ -258,7 +258,7 @@ TEST(BodyWriterDeathTest, StopsAtARunThatDoesNotFit) {
   EXPECT_DEATH(writer.add(RunKind::entries, SessionId(1), Sequence(1), 1, entries_of({"a"})), "CHECK\\(fits");
 }
 
-TEST(BodyWriter, MakesBodiesThatDecodeToTheSame) {
+TEST(BodyWriter, MakesRandomBodiesThatDecodeToTheSame) {
   const std::uint64_t first = first_seed();
   for (std::uint64_t seed = first; seed < first + 300; ++seed) {
     Prng prng(seed);
@@ -303,7 +303,7 @@ TEST(Chain, HasGoldenValues) {
   EXPECT_EQ(extend(Chain(1), Checksum(0xFFFFFFFF)), Chain(0x910A2DEC76FDA33E));
 }
 
-TEST(Chain, IsABijectionOfWhatWasBefore) {
+TEST(Chain, IsABijectionForRandomValues) {
   const std::uint64_t first = first_seed();
   for (std::uint64_t seed = first; seed < first + 10000; ++seed) {
     Prng prng(seed);
@@ -313,7 +313,7 @@ TEST(Chain, IsABijectionOfWhatWasBefore) {
   }
 }
 
-TEST(Chain, DiffersForDifferentValues) {
+TEST(Chain, DiffersForDifferentRandomValues) {
   const std::uint64_t first = first_seed();
   for (std::uint64_t seed = first; seed < first + 10000; ++seed) {
     Prng prng(seed);
@@ -324,7 +324,7 @@ TEST(Chain, DiffersForDifferentValues) {
   }
 }
 
-TEST(Chain, OfDifferentLogsNeverMeetsByAppendingTheSame) {
+TEST(Chain, OfDifferentRandomLogsNeverMeetsByAppendingTheSame) {
   const std::uint64_t first = first_seed();
   for (std::uint64_t seed = first; seed < first + 100; ++seed) {
     Prng prng(seed);

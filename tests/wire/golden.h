@@ -19,7 +19,8 @@ inline std::vector<std::byte> from_hex(std::string_view text) {
   for (const char c : text) {
     if (c == ' ' || c == '\n') continue;
     const int digit = c <= '9' ? c - '0' : c - 'a' + 10;
-    CHECK(digit >= 0 && digit < 16);
+    CHECK_GE(digit, 0);
+    CHECK_LT(digit, 16);
     if (high < 0) {
       high = digit;
     } else {

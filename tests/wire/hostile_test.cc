@@ -226,7 +226,8 @@ TEST(RandomDamage, ToAClientMessageNeverCrashes) {
     bytes.insert(bytes.end(), entries.begin(), entries.end());
     damage(prng, bytes);
     const Exact exact(bytes);
-    taken += (is_append ? read_append(exact.view()) : read_read_answer(exact.view())) ? 1 : 0;
+    const bool was_taken = is_append ? read_append(exact.view()) : read_read_answer(exact.view());
+    taken += was_taken ? 1 : 0;
     if (testing::Test::HasFailure()) FAIL() << "seed " << seed;
   }
   EXPECT_GT(taken, iterations / 100) << "the damage is too heavy to test what lies behind the checks";

@@ -97,17 +97,19 @@ TEST(Packet, IsRefusedWithBytesBehindIt) {
   EXPECT_EQ(fault_of(packet), PacketFault::bad_fragment);
 }
 
+// Which check notices a damaged byte.
+PacketFault fault_of_damage_at(std::size_t byte) {
+  if (byte < 4) return PacketFault::bad_magic;
+  if (byte < 5) return PacketFault::bad_version;
+  return byte < sizeof(PacketHeader) ? PacketFault::bad_header_checksum : PacketFault::bad_payload_checksum;
+}
+
 TEST(Packet, IsRefusedWithAnyBitFlipped) {
   const auto packet = sealed(example_header());
   for (std::size_t bit = 0; bit < packet.size() * 8; ++bit) {
     auto flipped = packet;
     flipped[bit / 8] ^= static_cast<std::byte>(1U << (bit % 8));
-    const std::size_t at = bit / 8;
-    const PacketFault expected = at < 4                      ? PacketFault::bad_magic
-                                 : at < 5                    ? PacketFault::bad_version
-                                 : at < sizeof(PacketHeader) ? PacketFault::bad_header_checksum
-                                                             : PacketFault::bad_payload_checksum;
-    EXPECT_EQ(fault_of(flipped), expected) << "bit " << bit;
+    EXPECT_EQ(fault_of(flipped), fault_of_damage_at(bit / 8)) << "bit " << bit;
   }
 }
 
