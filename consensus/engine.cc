@@ -129,7 +129,7 @@ void Engine::handle(std::size_t from, const wire::PeerMessage& message, const wi
   // Rule 4: below a promise's watermarks we propose nothing; we catch up first, and ask this peer again.
   if (message.commit > commit() || promise.trim > commit() + 1) return ask_catch_up(effects);
   for (const wire::PromisedSlot& slot : promise.slots) {
-    if (!proposer_.report(from, slot)) {
+    if (!proposer_.report(from, slot, effects)) {
       ++counters_.conflicting_values;
       return step_down(effects);
     }
