@@ -254,9 +254,10 @@ void Engine::handle(std::size_t, const wire::PeerMessage&, const wire::Chosen& c
     return;
   }
   if ((record.body_bytes == 0) != (body == no_body)) return release(body, effects);
-  // Another value than the one we propose is chosen: a higher ballot has overtaken us without our hearing of it.
+  // Another value than the one we propose is chosen, or one where our phase 1 found none: a higher ballot has overtaken us
+  // without our hearing of it.
   if (proposer_.phase() == ProposerPhase::leading || proposer_.phase() == ProposerPhase::reproposing) {
-    if (proposer_.proposed()[record.slot].present) step_down(effects);
+    if (proposer_.proposed()[record.slot].present || record.slot > proposer_.last_found()) step_down(effects);
   }
   acceptor_.learn(record.ballot, record.slot, value_of(record, body), effects);
 }
@@ -282,7 +283,7 @@ bool Engine::pump(Effects& effects) {
     promise_sent = reply.kind == HeldReply::Kind::promise;
     send_reply(reply, effects);
   }
-  if (proposer_.phase() == ProposerPhase::preparing) finish_phase1();
+  if (proposer_.phase() == ProposerPhase::preparing) finish_phase1(effects);
   if (proposer_.phase() == ProposerPhase::reproposing) repropose(effects);
   if (probe_waits_ && is_leader() && has_room(effects)) send_heartbeats(effects);
   return !effects.empty();
