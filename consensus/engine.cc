@@ -275,7 +275,6 @@ bool Engine::has_room(const Effects& effects) const {
 }
 
 bool Engine::pump(Effects& effects) {
-  advance_commit(effects);
   // At most one promise in one Effects: its list lives in report_.
   bool promise_sent = false;
   while (has_room(effects) && acceptor_.has_reply() && !promise_sent) {
@@ -283,6 +282,8 @@ bool Engine::pump(Effects& effects) {
     promise_sent = reply.kind == HeldReply::Kind::promise;
     send_reply(reply, effects);
   }
+  // After the replies: our own vote may have been the one that completes a quorum.
+  advance_commit(effects);
   if (proposer_.phase() == ProposerPhase::preparing) finish_phase1(effects);
   if (proposer_.phase() == ProposerPhase::reproposing) repropose(effects);
   if (probe_waits_ && is_leader() && has_room(effects)) send_heartbeats(effects);
