@@ -305,6 +305,7 @@ void Engine::advance_commit(Effects& effects) {
   if (!advanced) return;
   behind_since_us_ = 0;
   const bool behind = learner_.known_commit() > commit();
+  if (!behind) catch_up_to_ = Slot{};  // a later lag starts with a wait again
   // The next stretch of a catch-up, without waiting for a tick.
   if (behind && catch_up_to_ != Slot{} && commit() >= catch_up_to_) ask_catch_up(effects);
   if (!behind && proposer_.phase() == ProposerPhase::preparing) next_send_us_ = 0;  // ask those again whom we lagged behind
