@@ -67,7 +67,9 @@ bool Engine::admit(const wire::PeerMessage& message, std::size_t from) {
   const bool is_hello = std::holds_alternative<wire::Hello>(message.payload);
   // Before all uuids are on stable storage this replica takes part in nothing but introductions (rule 5).
   if (!is_hello && !identity_.recorded()) return false;
-  const bool admitted = is_hello ? identity_.hello(from, message.incarnation) : identity_.admit(from, message.incarnation);
+  const bool is_answer = is_hello && std::get<wire::Hello>(message.payload).wants_answer == 0;
+  const bool admitted = is_hello ? identity_.hello(from, message.incarnation, is_answer, message.probe)
+                                 : identity_.admit(from, message.incarnation);
   if (!admitted) ++counters_.refused_identity;
   return admitted;
 }
@@ -90,8 +92,10 @@ bool Engine::wants_body(const wire::PeerMessage& message) const {
   return false;
 }
 
-void Engine::handle(std::size_t from, const wire::PeerMessage&, const wire::Hello& hello, BodyHandle, Effects& effects) {
-  if (hello.wants_answer != 0) send(configuration_.member(from), Ballot{}, wire::Hello{0}, effects);
+void Engine::handle(std::size_t from, const wire::PeerMessage& message, const wire::Hello& hello, BodyHandle, Effects& effects) {
+  if (hello.wants_answer == 0) return;
+  send(configuration_.member(from), Ballot{}, wire::Hello{0}, effects);
+  effects.sends[effects.sends.size() - 1].probe = message.probe;
 }
 
 void Engine::handle(std::size_t from, const wire::PeerMessage& message, const wire::Suspect&, BodyHandle, Effects& effects) {
@@ -368,7 +372,9 @@ void Engine::tick_identity(Effects& effects) {
   if (now_us_ < next_send_us_) return;
   next_send_us_ = now_us_ + timeouts_.resend_us;
   for (std::size_t peer = 0; peer < configuration_.size(); ++peer) {
-    if (peer != place_ && !identity_.is_known(peer)) send(configuration_.member(peer), Ballot{}, wire::Hello{1}, effects);
+    if (peer == place_ || identity_.is_known(peer)) continue;
+    send(configuration_.member(peer), Ballot{}, wire::Hello{1}, effects);
+    effects.sends[effects.sends.size() - 1].probe = identity_.question();
   }
 }
 
