@@ -23,7 +23,7 @@ Acceptor::Acceptor(std::size_t window_slots, Ballot promised, Slot commit)
 }
 
 void Acceptor::restore(Slot slot, Ballot ballot, const Value& value, bool chosen) {
-  CHECK_LE(ballot, promised_);
+  CHECK(chosen || ballot <= promised_);  // a learned record carries the ballot of whoever served it
   CHECK(!slots_[slot].present());
   slots_[slot] = {ballot, value, PersistNumber{}, chosen};
 }

@@ -67,7 +67,9 @@ bool Engine::admit(const wire::PeerMessage& message, std::size_t from) {
   const bool is_hello = std::holds_alternative<wire::Hello>(message.payload);
   // Before all uuids are on stable storage this replica takes part in nothing but introductions (rule 5).
   if (!is_hello && !identity_.recorded()) return false;
-  const bool admitted = is_hello ? identity_.hello(from, message.incarnation) : identity_.admit(from, message.incarnation);
+  const bool is_answer = is_hello && std::get<wire::Hello>(message.payload).wants_answer == 0;
+  const bool admitted = is_hello ? identity_.hello(from, message.incarnation, is_answer, message.probe)
+                                 : identity_.admit(from, message.incarnation);
   if (!admitted) ++counters_.refused_identity;
   return admitted;
 }
@@ -90,8 +92,10 @@ bool Engine::wants_body(const wire::PeerMessage& message) const {
   return false;
 }
 
-void Engine::handle(std::size_t from, const wire::PeerMessage&, const wire::Hello& hello, BodyHandle, Effects& effects) {
-  if (hello.wants_answer != 0) send(configuration_.member(from), Ballot{}, wire::Hello{0}, effects);
+void Engine::handle(std::size_t from, const wire::PeerMessage& message, const wire::Hello& hello, BodyHandle, Effects& effects) {
+  if (hello.wants_answer == 0) return;
+  send(configuration_.member(from), Ballot{}, wire::Hello{0}, effects);
+  effects.sends[effects.sends.size() - 1].probe = message.probe;
 }
 
 void Engine::handle(std::size_t from, const wire::PeerMessage& message, const wire::Suspect&, BodyHandle, Effects& effects) {
@@ -129,7 +133,7 @@ void Engine::handle(std::size_t from, const wire::PeerMessage& message, const wi
   // Rule 4: below a promise's watermarks we propose nothing; we catch up first, and ask this peer again.
   if (message.commit > commit() || promise.trim > commit() + 1) return ask_catch_up(effects);
   for (const wire::PromisedSlot& slot : promise.slots) {
-    if (!proposer_.report(from, slot)) {
+    if (!proposer_.report(from, slot, effects)) {
       ++counters_.conflicting_values;
       return step_down(effects);
     }
@@ -253,10 +257,16 @@ void Engine::handle(std::size_t, const wire::PeerMessage&, const wire::Chosen& c
       acceptor_.mark_chosen(record.slot);
     return;
   }
+<<<<<<< HEAD
   if ((record.body_bytes == 0) != (body == no_body) || !effects.may_stage_vote()) return release(body, effects);
   // Another value than the one we propose is chosen: a higher ballot has overtaken us without our hearing of it.
+=======
+  if ((record.body_bytes == 0) != (body == no_body)) return release(body, effects);
+  // Another value than the one we propose is chosen, or one where our phase 1 found none: a higher ballot has overtaken us
+  // without our hearing of it.
+>>>>>>> ctests
   if (proposer_.phase() == ProposerPhase::leading || proposer_.phase() == ProposerPhase::reproposing) {
-    if (proposer_.proposed()[record.slot].present) step_down(effects);
+    if (proposer_.proposed()[record.slot].present || record.slot > proposer_.last_found()) step_down(effects);
   }
   acceptor_.learn(record.ballot, record.slot, value_of(record, body), effects);
 }
@@ -274,7 +284,6 @@ bool Engine::has_room(const Effects& effects) const {
 }
 
 bool Engine::pump(Effects& effects) {
-  advance_commit(effects);
   // At most one promise in one Effects: its list lives in report_.
   bool promise_sent = false;
   while (has_room(effects) && acceptor_.has_reply() && !promise_sent) {
@@ -282,7 +291,9 @@ bool Engine::pump(Effects& effects) {
     promise_sent = reply.kind == HeldReply::Kind::promise;
     send_reply(reply, effects);
   }
-  if (proposer_.phase() == ProposerPhase::preparing) finish_phase1();
+  // After the replies: our own vote may have been the one that completes a quorum.
+  advance_commit(effects);
+  if (proposer_.phase() == ProposerPhase::preparing) finish_phase1(effects);
   if (proposer_.phase() == ProposerPhase::reproposing) repropose(effects);
   if (probe_waits_ && is_leader() && has_room(effects)) send_heartbeats(effects);
   return !effects.empty();
@@ -303,6 +314,7 @@ void Engine::advance_commit(Effects& effects) {
   if (!advanced) return;
   behind_since_us_ = 0;
   const bool behind = learner_.known_commit() > commit();
+  if (!behind) catch_up_to_ = Slot{};  // a later lag starts with a wait again
   // The next stretch of a catch-up, without waiting for a tick.
   if (behind && catch_up_to_ != Slot{} && commit() >= catch_up_to_) ask_catch_up(effects);
   if (!behind && proposer_.phase() == ProposerPhase::preparing) next_send_us_ = 0;  // ask those again whom we lagged behind
@@ -365,7 +377,9 @@ void Engine::tick_identity(Effects& effects) {
   if (now_us_ < next_send_us_) return;
   next_send_us_ = now_us_ + timeouts_.resend_us;
   for (std::size_t peer = 0; peer < configuration_.size(); ++peer) {
-    if (peer != place_ && !identity_.is_known(peer)) send(configuration_.member(peer), Ballot{}, wire::Hello{1}, effects);
+    if (peer == place_ || identity_.is_known(peer)) continue;
+    send(configuration_.member(peer), Ballot{}, wire::Hello{1}, effects);
+    effects.sends[effects.sends.size() - 1].probe = identity_.question();
   }
 }
 

@@ -130,7 +130,8 @@ class Engine {
   void send_prepares(Effects& effects);
   void fetch_missing(Effects& effects);
   [[nodiscard]] bool holds_value(Slot slot) const;
-  void finish_phase1();
+  [[nodiscard]] bool is_overtaken() const;
+  void finish_phase1(Effects& effects);
   void repropose(Effects& effects);
   void stage_proposal(const Value& value, Effects& effects);
   void count_vote(std::size_t member, Ballot ballot, Slot slot, Checksum checksum);

@@ -23,7 +23,7 @@ void Engine::campaign(Effects& effects) {
 void Engine::count_own_promise(Effects& effects) {
   proposer_.own_promise_durable();
   const std::size_t count = acceptor_.report(report_);
-  for (const wire::PromisedSlot& slot : std::span(report_).first(count)) CHECK(proposer_.report(place_, slot));
+  for (const wire::PromisedSlot& slot : std::span(report_).first(count)) CHECK(proposer_.report(place_, slot, effects));
   proposer_.count_promise(place_);
   send_prepares(effects);
 }
@@ -55,8 +55,18 @@ void Engine::fetch_missing(Effects& effects) {
   }
 }
 
-void Engine::finish_phase1() {
+bool Engine::is_overtaken() const {
+  for (Slot slot = std::max(commit(), proposer_.last_found()) + 1; slot <= acceptor_.slots().last(); ++slot) {
+    if (acceptor_.slots()[slot].chosen) return true;
+  }
+  return false;
+}
+
+void Engine::finish_phase1(Effects& effects) {
   if (!proposer_.has_promises()) return;
+  // Whatever was chosen in a lower ballot is among what a phase-1 quorum reports. What is chosen beyond that was chosen in a
+  // higher one, and we learned it by catch-up: this candidate comes too late.
+  if (is_overtaken()) return step_down(effects);
   for (Slot slot = commit() + 1; slot <= proposer_.last_found(); ++slot) {
     if (!holds_value(slot)) return;  // asked for by tick_candidate
   }

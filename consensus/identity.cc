@@ -1,6 +1,7 @@
 #include "consensus/identity.h"
 
 #include "base/check.h"
+#include "base/prng.h"
 
 namespace synod::consensus {
 
@@ -12,6 +13,9 @@ Identity::Identity(const Configuration& configuration, std::size_t self, const I
     if (place != Configuration::not_a_member) uuids_[place] = member.uuid;
   }
   recorded_ = !recorded.empty();
+  std::uint64_t seed = incarnation.open_count;
+  for (const std::byte byte : incarnation.disk.bytes) seed = (seed << 8 | seed >> 56) ^ static_cast<std::uint8_t>(byte);
+  question_ = Probe(splitmix64(seed));
   if (!recorded_) uuids_[self] = incarnation.disk;
   // The caller compares its own disk with the record before it makes an engine, and refuses with a message.
   CHECK(uuids_[self] == incarnation.disk);
@@ -25,15 +29,18 @@ bool Identity::all_known() const {
   return true;
 }
 
-bool Identity::hello(std::size_t member, const Incarnation& incarnation) {
+bool Identity::hello(std::size_t member, const Incarnation& incarnation, bool is_answer, Probe probe) {
   if (incarnation.disk.is_none()) return false;
-  // Until the record is made, a member that changed its mind (a diskless process that started again) is taken at its word.
-  if (!recorded_ && !all_known() && uuids_[member] != incarnation.disk) {
+  if (recorded_ || all_known()) return admit(member, incarnation);
+  if (is_answer) {
+    if (probe != question_) return false;
     uuids_[member] = incarnation.disk;
     open_counts_[member] = incarnation.open_count;
-    return true;
+  } else if (uuids_[member] != incarnation.disk) {
+    // Until the record is made a member may come with another disk (a diskless process that started again): we ask it again.
+    uuids_[member] = Uuid{};
   }
-  return admit(member, incarnation);
+  return true;
 }
 
 bool Identity::admit(std::size_t member, const Incarnation& incarnation) {

@@ -4,6 +4,10 @@
 // Why: a disk that was lost and formatted again has forgotten its votes. If it could vote under its old id, a chosen value could
 // be lost (acceptor amnesia). It must join as a new member instead.
 //
+// A Hello teaches a uuid only as the answer to our own question, which carries a number of this very incarnation and gets it back
+// as `probe`. Otherwise a packet that was meant for the disk which this one replaces could introduce us to a peer that has
+// recorded the former disk: the new one would vote with another replica that has not heard of the former one either.
+//
 // Rule 2 needs the rest: a message of an older incarnation of a known disk is dropped, so nothing a process sent before it died
 // can act for its successor.
 #pragma once
@@ -29,8 +33,10 @@ class Identity {
   [[nodiscard]] bool all_known() const;
   [[nodiscard]] bool is_known(std::size_t member) const { return !uuids_[member].is_none(); }
 
-  // A Hello of a member. False: it is refused.
-  [[nodiscard]] bool hello(std::size_t member, const Incarnation& incarnation);
+  // The number of this incarnation that our Hellos ask with and their answers bring back.
+  [[nodiscard]] Probe question() const { return question_; }
+  // A Hello of a member, which answers our question or asks its own. False: it is refused.
+  [[nodiscard]] bool hello(std::size_t member, const Incarnation& incarnation, bool is_answer, Probe probe);
   // Any other message of a member. False: it is dropped.
   [[nodiscard]] bool admit(std::size_t member, const Incarnation& incarnation);
 
@@ -41,6 +47,7 @@ class Identity {
   Configuration configuration_;
   std::array<Uuid, members_max> uuids_{};
   std::array<std::uint64_t, members_max> open_counts_{};
+  Probe question_;
   bool recorded_ = false;
 };
 

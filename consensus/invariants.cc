@@ -1,4 +1,6 @@
 // The engine's invariants as code: run after every simulated step, and once a second in production.
+#include <algorithm>
+
 #include "base/check.h"
 #include "consensus/engine.h"
 
@@ -14,6 +16,10 @@ void Engine::check_now() const {
   CHECK_EQ(proposer_.ballot(), promised());
   CHECK_EQ(proposer_.ballot().replica(), self_);
   if (phase != ProposerPhase::reproposing && phase != ProposerPhase::leading) return;
+  // Nothing lies where the next proposal goes.
+  for (Slot slot = std::max(proposer_.next_slot(), proposer_.last_found() + 1); slot <= acceptor_.slots().last(); ++slot) {
+    CHECK(!acceptor_.slots()[slot].present());
+  }
   for (Slot slot = commit() + 1; slot < proposer_.next_slot(); ++slot) {
     const AcceptedSlot& accepted = acceptor_.slots()[slot];
     CHECK(accepted.present());

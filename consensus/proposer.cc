@@ -27,7 +27,7 @@ void Proposer::own_promise_durable() {
   phase_ = ProposerPhase::preparing;
 }
 
-bool Proposer::report(std::size_t member, const wire::PromisedSlot& slot) {
+bool Proposer::report(std::size_t member, const wire::PromisedSlot& slot, Effects& effects) {
   CHECK(phase_ == ProposerPhase::preparing);
   if (!found_.covers(slot.slot)) return true;  // committed here meanwhile
   FoundSlot& found = found_[slot.slot];
@@ -37,6 +37,7 @@ bool Proposer::report(std::size_t member, const wire::PromisedSlot& slot) {
     return true;
   }
   if (slot.ballot < found.ballot) return true;
+  if (found.fetched != no_body) effects.releases.push_back(found.fetched);
   found = {slot.ballot, slot.checksum, slot.body_bytes, MemberSet{}, no_body};
   found.reporters.add(member);
   last_found_ = std::max(last_found_, slot.slot);

@@ -64,7 +64,8 @@ class Proposer {
   void own_promise_durable();
 
   // One member's report. Reports false if it contradicts another one at the same ballot: a bug of somebody's.
-  [[nodiscard]] bool report(std::size_t member, const wire::PromisedSlot& slot);
+  // A body that was fetched for an older value is released.
+  [[nodiscard]] bool report(std::size_t member, const wire::PromisedSlot& slot, Effects& effects);
   // The member's whole promise was reported.
   void count_promise(std::size_t member);
   [[nodiscard]] bool has_promises() const { return configuration_.is_phase1_quorum(promises_); }
