@@ -84,7 +84,7 @@ Result<> ChainScan::visit_records(const BlockHeader& header, Bytes payload) {
     }
     const Location location{.offset = header.offset + sizeof(BlockHeader) + at,
                             .bytes = static_cast<std::uint32_t>(record->bytes())};
-    if (visit_) visit_(record->header, location, record->body);
+    if (visit_) visit_(record->header, location, record->body, {.promised = header.promised, .commit = header.commit});
     at += align_up(record->bytes(), 8);
   }
   if (at == payload.size()) return {};

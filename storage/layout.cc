@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 
 #include "base/crc32c.h"
 
@@ -19,10 +18,6 @@ std::uint32_t superblock_checksum(const Superblock& superblock) {
 
 std::uint32_t header_checksum(const BlockHeader& header) {
   return crc32c(bytes_of(header).first(sizeof(BlockHeader) - sizeof(std::uint32_t)));
-}
-
-bool is_zero(Bytes bytes) {
-  return std::ranges::all_of(bytes, [](std::byte byte) { return byte == std::byte{0}; });
 }
 
 }  // namespace

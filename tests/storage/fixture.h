@@ -100,7 +100,7 @@ struct Opened {
 inline Opened open(DeviceRef device, const JournalLimits& limits = small_limits) {
   Opened opened;
   auto journal =
-      Journal::open(device, cluster, replica, limits, [&](const wire::RecordHeader& header, Location location, Bytes body) {
+      Journal::open(device, cluster, replica, limits, [&](const wire::RecordHeader& header, Location location, Bytes body, const Watermarks&) {
         opened.records.push_back({header, {body.begin(), body.end()}});
         opened.locations.push_back(location);
       });
