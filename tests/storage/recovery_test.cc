@@ -120,11 +120,9 @@ TEST(Recovery, evidence_in_the_next_segment_is_found) {
 TEST(Recovery, a_discarded_tail_cannot_come_back_to_life) {
   const auto memory = make_chain(6);
   // The power cut lost block 5, and nobody knew it as durable: blocks 6 and 7 were in flight with it.
-  std::vector<std::byte> lost(block_at(*memory, 5).begin(), block_at(*memory, 5).end());
   for (std::uint64_t sequence = 5; sequence <= 7; ++sequence) {
     change_header(*memory, sequence, [](BlockHeader& header) { header.durable_sequence = 4; });
   }
-  lost.assign(block_at(*memory, 5).begin(), block_at(*memory, 5).end());
   for (std::uint64_t sequence = 6; sequence <= 7; ++sequence) {
     const auto before = load<BlockHeader>(block_at(*memory, sequence - 1));
     change_header(*memory, sequence, [&](BlockHeader& header) { header.previous = chain_value(before); });
@@ -145,27 +143,44 @@ TEST(Recovery, a_discarded_tail_cannot_come_back_to_life) {
   EXPECT_EQ(again.records.size(), 3U);
 }
 
-TEST(Recovery, a_block_of_an_earlier_open_does_not_follow_a_later_one) {
+// Writes a block without records behind a chain of four, right in everything but what `change` spoils.
+template <class Change>
+std::uint64_t blocks_with_forged_fifth(Change&& change) {
   const auto memory = make_chain(2);
   {
     const auto opened = open(DeviceRef(*memory));
   }
   const auto last = load<BlockHeader>(block_at(*memory, 4));
-  ASSERT_EQ(last.open_count, 2U);
-  // Right in everything but its open count.
-  const BlockHeader forged = seal({.cluster = last.cluster,
-                                   .disk = last.disk,
-                                   .open_count = 1,
-                                   .offset = offset_of(5),
-                                   .segment = 0,
-                                   .sequence = 5,
-                                   .durable_sequence = 3,
-                                   .previous = chain_value(last),
-                                   .payload_checksum = 0});
-  store(block_at(*memory, 5), forged);
+  EXPECT_EQ(last.open_count, 2U);
+  BlockHeader forged{.cluster = last.cluster,
+                     .disk = last.disk,
+                     .open_count = 2,
+                     .offset = offset_of(5),
+                     .segment = 0,
+                     .sequence = 5,
+                     .durable_sequence = 4,
+                     .previous = chain_value(last)};
+  change(forged);
+  store(block_at(*memory, 5), seal(forged));
   const auto opened = open(DeviceRef(*memory));
-  ASSERT_TRUE(opened.journal) << opened.error;
-  EXPECT_EQ(opened.journal->recovered().blocks, 4U);
+  EXPECT_TRUE(opened.journal) << opened.error;
+  return opened.journal ? opened.journal->recovered().blocks : 0;
+}
+
+TEST(Recovery, a_block_that_is_right_in_everything_follows) {
+  EXPECT_EQ(blocks_with_forged_fifth([](BlockHeader&) {}), 5U);
+}
+
+TEST(Recovery, a_block_of_an_earlier_open_does_not_follow_a_later_one) {
+  EXPECT_EQ(blocks_with_forged_fifth([](BlockHeader& header) { header.open_count = 1; }), 4U);
+}
+
+TEST(Recovery, a_block_that_was_written_behind_another_does_not_follow) {
+  EXPECT_EQ(blocks_with_forged_fifth([](BlockHeader& header) { ++header.previous; }), 4U);
+}
+
+TEST(Recovery, a_block_with_a_gap_before_its_number_does_not_follow) {
+  EXPECT_EQ(blocks_with_forged_fifth([](BlockHeader& header) { header.sequence = 6; }), 4U);
 }
 
 TEST(Recovery, a_superblock_older_than_the_journal_is_refused) {
