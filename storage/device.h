@@ -45,7 +45,7 @@ struct DeviceTable {
 class DeviceRef {
  public:
   template <class Device>
-    requires(!std::same_as<std::remove_const_t<Device>, DeviceRef>)  // copying a reference is not making one
+    requires(!std::same_as<std::remove_const_t<Device>, DeviceRef>)  // copying a reference does not refer to the reference
   explicit DeviceRef(Device& device) : self_(&device), table_(&table_for<Device>) {}
 
   void write_durable(std::uint64_t offset, Bytes data, std::uint64_t token) { table_->write_durable(self_, offset, data, token); }
