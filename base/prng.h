@@ -17,6 +17,10 @@ namespace synod {
   return z ^ (z >> 31);
 }
 
+namespace detail {
+__extension__ using Product = unsigned __int128;  // both supported compilers have it; ISO C++ does not
+}  // namespace detail
+
 class Prng {
  public:
   constexpr explicit Prng(std::uint64_t seed) {
@@ -38,7 +42,7 @@ class Prng {
   // Uniform enough for timeouts and tests: 0 <= result < bound.
   [[nodiscard]] constexpr std::uint64_t below(std::uint64_t bound) {
     CHECK_GT(bound, 0U);
-    return static_cast<std::uint64_t>((static_cast<unsigned __int128>(next()) * bound) >> 64);
+    return static_cast<std::uint64_t>((static_cast<detail::Product>(next()) * bound) >> 64);
   }
 
   // low <= result <= high

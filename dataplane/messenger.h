@@ -3,19 +3,21 @@
 // Owns the set of ports (by reference) and all reassembly memory. Thread: one. No heap after construction.
 // Reassembly limits: at most `reassemblies_per_sender` unfinished messages a sender and `reassemblies_max` in all; when a new
 // message needs room the least recently touched one of that sender (else of all) is evicted and counted. Fragments are keyed by
-// (sender incarnation, message id) and kept across retransmissions, so a retransmission fills the holes of the first attempt.
-// Consensus never sees a packet.
+// (sender incarnation, message id) and kept across retransmissions, so a retransmission fills the holes of the first attempt:
+// give it the same message id, and the same bytes (see dataplane/reassembler.h). Consensus never sees a packet.
 #pragma once
 
 #include <array>
 #include <cstdint>
-#include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "base/bytes.h"
+#include "base/check.h"
 #include "base/ids.h"
 #include "dataplane/port.h"
+#include "dataplane/reassembler.h"
 #include "wire/packet.h"
 
 namespace synod::dataplane {
@@ -62,7 +64,6 @@ struct MessengerCounters {
 class Messenger {
  public:
   Messenger(const LocalIdentity& local, const MessengerLimits& limits);
-  ~Messenger();
   Messenger(const Messenger&) = delete;
   Messenger& operator=(const Messenger&) = delete;
 
@@ -70,24 +71,29 @@ class Messenger {
   std::uint8_t add_port(PortRef port);
   [[nodiscard]] std::size_t ports() const;
 
+  // An id for a message that may be sent again. Fresh ids have the top bit set: ids that a caller makes up itself (a slot,
+  // a sequence) stay below it and never meet them.
+  [[nodiscard]] std::uint64_t fresh_message_id() { return fresh_bit | next_message_id_++; }
+
   // Sends one message: `head` and then `body` are its payload. `header` brings type, destination, configuration, ballot,
   // message_id (0: a fresh one), commit and probe; the rest is filled in here. False if not all of it could be sent.
   bool send(const Route& to, wire::PacketHeader header, Bytes head, Bytes body = {});
 
   // Receives one burst from each port and calls handle(const Message&) for each message that is complete.
-  // Returns the number of packets received.
+  // Returns the number of packets received. The handler may send and add ports, and must not poll.
   template <class Handler>
   std::size_t poll(Handler&& handle) {
+    CHECK(!polling_);
+    polling_ = true;
     std::size_t packets = 0;
     for (std::size_t port = 0; port < ports_.size(); ++port) {
-      std::array<Packet, burst_packets_max> burst;
-      const std::size_t count = ports_[port].receive(burst);
+      const std::size_t count = ports_[port].ref.receive(burst_);
       for (std::size_t i = 0; i < count; ++i) {
-        Message message;
-        if (accept_packet(static_cast<std::uint8_t>(port), burst[i], message)) handle(message);
+        if (accept_packet(static_cast<std::uint8_t>(port), burst_[i])) handle(std::as_const(message_));
       }
       packets += count;
     }
+    polling_ = false;
     return packets;
   }
 
@@ -98,16 +104,28 @@ class Messenger {
   [[nodiscard]] const LocalIdentity& local() const { return local_; }
 
  private:
-  class Reassembler;
+  struct PortEntry {
+    PortRef ref;
+    std::size_t piece_bytes;  // of a message's payload in one packet
+  };
 
-  // Validates one packet; true if `message` is now a whole one.
-  bool accept_packet(std::uint8_t port, const Packet& packet, Message& message);
+  static constexpr std::uint64_t fresh_bit = std::uint64_t{1} << 63;
+
+  // Validates one packet; true if message_ is now a whole one.
+  bool accept_packet(std::uint8_t port, const Packet& packet);
+  bool send_piece(PortEntry& port, Endpoint to, wire::PacketHeader& header, Bytes head, Bytes body);
+  void drop(wire::PacketFault fault) { ++counters_.dropped[static_cast<std::size_t>(fault)]; }
 
   LocalIdentity local_;
-  std::vector<PortRef> ports_;
-  std::unique_ptr<Reassembler> reassembler_;
+  std::size_t ports_max_;
+  std::vector<PortEntry> ports_;
+  Reassembler reassembler_;
   std::uint64_t next_message_id_ = 1;
+  std::uint64_t first_fragment_ = 0;  // where the next message that needs several packets begins, modulo its fragments
   MessengerCounters counters_;
+  std::array<Packet, burst_packets_max> burst_;
+  Message message_;
+  bool polling_ = false;
 };
 
 }  // namespace synod::dataplane

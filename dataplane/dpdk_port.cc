@@ -1,0 +1,177 @@
+#include "dataplane/dpdk_port.h"
+
+#include <algorithm>
+
+#include <rte_ethdev.h>
+#include <rte_mbuf.h>
+#include <rte_prefetch.h>
+
+#include "base/check.h"
+#include "dataplane/clock.h"
+#include "dataplane/dpdk_setup.h"
+
+namespace synod::dataplane {
+
+namespace {
+
+std::byte* data_of(rte_mbuf* buffer) {
+  return rte_pktmbuf_mtod(buffer, std::byte*);
+}
+
+constexpr std::uint64_t bad_checksum_flags = RTE_MBUF_F_RX_IP_CKSUM_BAD | RTE_MBUF_F_RX_L4_CKSUM_BAD;
+
+}  // namespace
+
+DpdkPort::DpdkPort(std::uint16_t ethdev, const DpdkPortOptions& options, PacketPool& pool, const Setup& setup)
+    : ethdev_(ethdev),
+      point_to_point_(setup.point_to_point),
+      local_(options.local),
+      subnet_mask_(options.prefix_bits == 0 ? 0 : ~std::uint32_t{0} << (32 - options.prefix_bits)),
+      gateway_(options.gateway),
+      payload_bytes_max_(options.mtu - ip_udp_header_bytes),
+      transmit_flags_(setup.transmit_flags),
+      pool_(pool.get()),
+      device_(options.device),
+      mac_(setup.mac),
+      writer_(setup.mac, options.local, setup.checksum) {}
+
+DpdkPort::~DpdkPort() {
+  if (received_count_ > 0) rte_pktmbuf_free_bulk(received_.data(), static_cast<unsigned>(received_count_));
+  if (queued_count_ > 0) rte_pktmbuf_free_bulk(queued_.data(), static_cast<unsigned>(queued_count_));
+  rte_pktmbuf_free(reserved_);
+  close_ethdev(ethdev_);
+}
+
+bool DpdkPort::link_is_up() const {
+  rte_eth_link link{};
+  return rte_eth_link_get_nowait(ethdev_, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
+}
+
+std::size_t DpdkPort::receive(std::span<Packet> out) {
+  if (received_count_ > 0) rte_pktmbuf_free_bulk(received_.data(), static_cast<unsigned>(received_count_));
+  const auto wanted = static_cast<std::uint16_t>(std::min(out.size(), burst_packets_max));
+  received_count_ = rte_eth_rx_burst(ethdev_, 0, received_.data(), wanted);
+  if (received_count_ == 0) return 0;
+  for (std::size_t i = 1; i < received_count_; ++i) rte_prefetch0(data_of(received_[i]));
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < received_count_; ++i) kept += accept_frame(received_[i], out[kept]) ? 1 : 0;
+  counters_.received += kept;
+  return kept;
+}
+
+bool DpdkPort::accept_frame(rte_mbuf* buffer, Packet& packet) {
+  const auto refuse = [this](FrameFault fault) {
+    ++faults_[static_cast<std::size_t>(fault)];
+    ++counters_.receive_dropped;
+    return false;
+  };
+  // Buffers hold a whole frame of this link's MTU; what came in several is longer.
+  if (buffer->nb_segs != 1) return refuse(FrameFault::bad_length);
+  if ((buffer->ol_flags & bad_checksum_flags) != 0 && !point_to_point_) return refuse(FrameFault::bad_checksum);
+  const Bytes bytes(data_of(buffer), buffer->data_len);
+  const auto frame = parse_frame(bytes, local_);
+  if (!frame) return refuse(frame.error());
+  if (!point_to_point_) learn(frame->from.address, frame->source);
+  if (frame->kind == FrameKind::udp) [[likely]] {
+    packet = {frame->payload, frame->from};
+    return true;
+  }
+  answer(*frame, bytes);
+  return false;
+}
+
+void DpdkPort::learn(std::uint32_t address, const Mac& mac) {
+  const bool unicast = (mac[0] & 1) == 0;
+  if (unicast && address != 0 && address != local_.address && on_link(address)) neighbours_.learn(address, mac);
+}
+
+void DpdkPort::answer(const Frame& frame, Bytes bytes) {
+  if (frame.kind == FrameKind::arp_request) {
+    send_frame(arp_frame_bytes,
+               [&](MutableBytes out) { return write_arp_reply(out, mac_, local_.address, frame.source, frame.from.address); });
+  } else if (frame.kind == FrameKind::echo_request) {
+    send_frame(bytes.size(), [&](MutableBytes out) { return write_echo_reply(out, bytes, mac_); });
+  }
+}
+
+void DpdkPort::ask_for(std::uint32_t address) {
+  if (!neighbours_.may_ask(address, now_ns())) return;
+  send_frame(arp_frame_bytes, [&](MutableBytes out) { return write_arp_request(out, mac_, local_.address, address); });
+}
+
+template <class Write>
+void DpdkPort::send_frame(std::size_t bytes_max, Write write) {
+  rte_mbuf* buffer = rte_pktmbuf_alloc(pool_);
+  if (buffer == nullptr || rte_pktmbuf_tailroom(buffer) < bytes_max) {
+    rte_pktmbuf_free(buffer);
+    ++counters_.send_dropped;
+    return;
+  }
+  const std::size_t bytes = write(MutableBytes(data_of(buffer), bytes_max));
+  buffer->data_len = static_cast<std::uint16_t>(bytes);
+  buffer->pkt_len = static_cast<std::uint32_t>(bytes);
+  queue(buffer);
+  flush();
+}
+
+MutableBytes DpdkPort::reserve() {
+  if (reserved_ == nullptr) [[likely]] {
+    reserved_ = rte_pktmbuf_alloc(pool_);
+    if (reserved_ == nullptr) [[unlikely]] {
+      ++counters_.send_dropped;
+      return {};
+    }
+  }
+  return {data_of(reserved_) + frame_header_bytes, payload_bytes_max_};
+}
+
+const Mac* DpdkPort::next_hop(std::uint32_t to) {
+  if (point_to_point_) return &broadcast_mac;
+  const std::uint32_t hop = on_link(to) ? to : gateway_;
+  if (hop == 0) return nullptr;
+  const Neighbours::Answer neighbour = neighbours_.find(hop);
+  if (neighbour.doubtful) [[unlikely]]
+    ask_for(hop);
+  return neighbour.mac;
+}
+
+void DpdkPort::send(Endpoint to, std::size_t bytes) {
+  CHECK(reserved_ != nullptr);
+  CHECK_LE(bytes, payload_bytes_max_);
+  const Mac* const destination = next_hop(to.address);
+  if (destination == nullptr) [[unlikely]] {
+    ++counters_.send_dropped;  // the buffer stays reserved for the next packet
+    return;
+  }
+  rte_mbuf* const buffer = reserved_;
+  reserved_ = nullptr;
+  const std::size_t frame_bytes = frame_header_bytes + bytes;
+  writer_.write(MutableBytes(data_of(buffer), frame_bytes), *destination, to);
+  buffer->data_len = static_cast<std::uint16_t>(frame_bytes);
+  buffer->pkt_len = static_cast<std::uint32_t>(frame_bytes);
+  if (transmit_flags_ != 0) {
+    buffer->ol_flags |= transmit_flags_;
+    buffer->l2_len = ethernet_header_bytes;
+    buffer->l3_len = 20;
+  }
+  queue(buffer);
+}
+
+void DpdkPort::queue(rte_mbuf* buffer) {
+  queued_[queued_count_++] = buffer;
+  if (queued_count_ == burst_packets_max) flush();
+}
+
+void DpdkPort::flush() {
+  if (queued_count_ == 0) return;
+  const auto count = static_cast<std::uint16_t>(queued_count_);
+  const std::uint16_t sent = rte_eth_tx_burst(ethdev_, 0, queued_.data(), count);
+  counters_.sent += sent;
+  if (sent < count) [[unlikely]] {
+    counters_.send_dropped += static_cast<std::size_t>(count - sent);
+    rte_pktmbuf_free_bulk(&queued_[sent], static_cast<unsigned>(count - sent));
+  }
+  queued_count_ = 0;
+}
+
+}  // namespace synod::dataplane

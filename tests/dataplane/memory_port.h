@@ -1,0 +1,93 @@
+// A port for tests: what one sends lies in the inbox of another until that one receives it. Loses, duplicates and reorders by
+// seed. Packets are copied, so a test may also keep, change and inject them.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <vector>
+
+#include "base/prng.h"
+#include "dataplane/port.h"
+
+namespace synod::dataplane {
+
+struct Mischief {
+  std::uint64_t lost_percent = 0;
+  std::uint64_t duplicated_percent = 0;
+  bool reordered = false;
+};
+
+class MemoryPort {
+ public:
+  using Datagram = std::vector<std::byte>;
+
+  explicit MemoryPort(Endpoint local, std::size_t payload_bytes_max = 1472)
+      : local_(local), outgoing_(payload_bytes_max), payload_bytes_max_(payload_bytes_max) {}
+
+  void connect(MemoryPort& peer) { peers_[peer.local_] = &peer; }
+  void set_mischief(const Mischief& mischief, std::uint64_t seed) {
+    mischief_ = mischief;
+    prng_ = Prng(seed);
+  }
+  void refuse_buffers_after(std::size_t count) { buffers_left_ = count; }
+
+  void inject(Datagram datagram, Endpoint from) { inbox_.push_back({std::move(datagram), from}); }
+  [[nodiscard]] std::size_t inbox_size() const { return inbox_.size(); }
+  [[nodiscard]] std::vector<Datagram> take_inbox() {
+    std::vector<Datagram> all;
+    for (Arrived& arrived : inbox_) all.push_back(std::move(arrived.datagram));
+    inbox_.clear();
+    return all;
+  }
+
+  std::size_t receive(std::span<Packet> out) {
+    delivered_.clear();
+    while (delivered_.size() < out.size() && !inbox_.empty()) {
+      const std::size_t index = mischief_.reordered ? prng_.below(inbox_.size()) : 0;
+      delivered_.push_back(std::move(inbox_[index]));
+      inbox_.erase(inbox_.begin() + static_cast<std::ptrdiff_t>(index));
+    }
+    for (std::size_t i = 0; i < delivered_.size(); ++i) out[i] = {delivered_[i].datagram, delivered_[i].from};
+    counters_.received += delivered_.size();
+    return delivered_.size();
+  }
+  MutableBytes reserve() {
+    if (buffers_left_ == 0) {
+      ++counters_.send_dropped;
+      return {};
+    }
+    return outgoing_;
+  }
+  void send(Endpoint to, std::size_t bytes) {
+    CHECK_LE(bytes, payload_bytes_max_);
+    if (buffers_left_ != SIZE_MAX) --buffers_left_;
+    ++counters_.sent;
+    const auto peer = peers_.find(to);
+    if (peer == peers_.end() || prng_.chance(mischief_.lost_percent, 100)) return;
+    const Datagram datagram(outgoing_.begin(), outgoing_.begin() + static_cast<std::ptrdiff_t>(bytes));
+    peer->second->inject(datagram, local_);
+    if (prng_.chance(mischief_.duplicated_percent, 100)) peer->second->inject(datagram, local_);
+  }
+  void flush() {}
+  [[nodiscard]] std::size_t payload_bytes_max() const { return payload_bytes_max_; }
+  [[nodiscard]] PortCounters counters() const { return counters_; }
+
+ private:
+  struct Arrived {
+    Datagram datagram;
+    Endpoint from;
+  };
+
+  Endpoint local_;
+  Datagram outgoing_;
+  std::size_t payload_bytes_max_;
+  std::size_t buffers_left_ = SIZE_MAX;
+  std::map<Endpoint, MemoryPort*> peers_;
+  std::deque<Arrived> inbox_;
+  std::vector<Arrived> delivered_;
+  Mischief mischief_;
+  Prng prng_{1};
+  PortCounters counters_;
+};
+
+}  // namespace synod::dataplane
