@@ -26,10 +26,10 @@ struct Peer {
 };
 
 struct LeaderSearchLimits {
-  std::uint64_t silence_us_max = 80'000;   // of a leader that owes an answer, before others are asked
-  std::uint64_t probe_us_max = 40'000;     // of a replica that has not answered yet
-  std::uint64_t suspect_us = 120'000;      // how long hints to a silent replica are not followed
-  std::uint64_t move_delay_us = 1'000;     // before the first move that nobody pointed to; doubles up to
+  std::uint64_t silence_us_max = 80'000;  // of a leader that owes an answer, before others are asked
+  std::uint64_t probe_us_max = 40'000;    // of a replica that has not answered yet
+  std::uint64_t suspect_us = 120'000;     // how long hints to a silent replica are not followed
+  std::uint64_t move_delay_us = 1'000;    // before the first move that nobody pointed to; doubles up to
   std::uint64_t move_delay_us_max = 16'000;
 };
 

@@ -41,7 +41,8 @@ std::optional<Sequence> AppendWindow::push(Bytes payload, std::uint64_t now_us) 
   store(to, static_cast<std::uint32_t>(payload.size()));
   copy(to.subspan(wire::entry_header_bytes), payload);
   const Sequence sequence = end();
-  entries_.push({.offset = *offset, .bytes = static_cast<std::uint32_t>(bytes), .submitted_us = now_us, .lsn = {}, .answered = false});
+  entries_.push(
+      {.offset = *offset, .bytes = static_cast<std::uint32_t>(bytes), .submitted_us = now_us, .lsn = {}, .answered = false});
   bytes_used_ += bytes;
   return sequence;
 }
