@@ -2,6 +2,7 @@
 // that it runs on: the formats are plain structs, proven by static_assert, moved by memcpy.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -49,6 +50,11 @@ template <Format T>
 inline void copy(MutableBytes to, Bytes from) {
   CHECK_GE(to.size(), from.size());
   if (!from.empty()) std::memcpy(to.data(), from.data(), from.size());
+}
+
+// Reserved bytes are zero until a version gives them a meaning; every gateway refuses others.
+[[nodiscard]] inline bool is_zero(Bytes bytes) {
+  return std::ranges::all_of(bytes, [](std::byte byte) { return byte == std::byte{0}; });
 }
 
 [[nodiscard]] constexpr std::uint64_t align_up(std::uint64_t value, std::uint64_t unit) {

@@ -92,7 +92,7 @@ __attribute__((target("sse4.2"))) std::uint32_t crc32c_instruction(Bytes data, s
   return ~tail;
 }
 
-const bool has_instruction = __builtin_cpu_supports("sse4.2") != 0;
+const bool has_instruction = __builtin_cpu_supports("sse4.2");
 
 #endif
 

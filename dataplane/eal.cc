@@ -1,6 +1,7 @@
 #include "dataplane/eal.h"
 
 #include <atomic>
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <mutex>
@@ -63,6 +64,14 @@ void redirect_log() {
   if (stream == nullptr) return;
   std::setvbuf(stream, nullptr, _IONBF, 0);
   (void)rte_openlog_stream(stream);
+}
+
+// vhost and virtio-user write to the sockets of peers that may just have died.
+void ignore_broken_pipes() {
+  struct sigaction action{};
+  if (::sigaction(SIGPIPE, nullptr, &action) != 0 || action.sa_handler != SIG_DFL) return;
+  action.sa_handler = SIG_IGN;
+  (void)::sigaction(SIGPIPE, &action, nullptr);
 }
 
 // True if that much memory can be had in huge pages without any mount or privilege, as --in-memory takes it.
@@ -129,6 +138,7 @@ std::vector<std::string> arguments_for(const EalOptions& options, bool huge) {
 
 Result<> start_eal(const EalOptions& options) {
   if (started) return {};
+  ignore_broken_pipes();
   if (!options.verbose) redirect_log();
   const PrivateRuntimeDirectory directory;
   if (!directory.usable()) return fail("cannot create a directory in /tmp for DPDK: set TMPDIR to one that you may write");

@@ -4,6 +4,7 @@
 // DPDK wants to write goes to a private directory that is removed right after the start. DPDK's own log is silent unless
 // `verbose`; the first line of what it complained about becomes part of our error.
 // DPDK pins the thread that starts it and its own control threads; the affinity of the calling thread is restored.
+// SIGPIPE is ignored from then on (unless the process handles it): drivers write to sockets of peers that may just have died.
 #pragma once
 
 #include <cstddef>

@@ -83,8 +83,8 @@ struct JournalCounters {
 
 class Journal {
  public:
-  // Called once for each record of the chain, oldest first, during open().
-  using RecordVisitor = std::function<void(const wire::RecordHeader&, Location, Bytes body)>;
+  // Called once for each record of the chain, oldest first, during open(); the watermarks are those of its block's header.
+  using RecordVisitor = std::function<void(const wire::RecordHeader&, Location, Bytes body, const Watermarks&)>;
 
   // Reads superblock and chain, counts this open, makes the first block of the new open count durable. `expected_cluster` and
   // `expected_replica` guard against a foreign directory. Blocks while it works.

@@ -13,17 +13,10 @@ constexpr std::uint64_t mix(std::uint64_t z) {
   return z ^ (z >> 31);
 }
 
-bool is_zero(Bytes bytes) {
-  for (const std::byte byte : bytes) {
-    if (byte != std::byte{0}) return false;
-  }
-  return true;
-}
-
 std::expected<RunView, BodyFault> decode_run(Bytes rest, std::uint32_t place) {
   if (rest.size() < sizeof(RunHeader)) return std::unexpected(BodyFault::too_short);
   const auto run = load<RunHeader>(rest);
-  if (!is_zero(std::as_bytes(std::span(run.zero)))) return std::unexpected(BodyFault::bad_reserved);
+  if (!is_zero(bytes_of(run.zero))) return std::unexpected(BodyFault::bad_reserved);
   const Bytes behind = rest.subspan(sizeof(RunHeader));
   if (behind.size() < align_up(run.bytes, 8)) return std::unexpected(BodyFault::bad_length);
   const Bytes entries = behind.first(run.bytes);
@@ -111,22 +104,32 @@ bool BodyWriter::fits(std::size_t run_bytes, std::uint32_t entries, std::size_t 
          header_.entries + entries <= entries_per_body_max && header_.runs < 0xFFFF;
 }
 
+bool BodyWriter::continues(RunKind kind, SessionId session, Sequence first) const {
+  return header_.runs > 0 && kind == RunKind::entries && run_.kind == kind && run_.session == session &&
+         run_.first + run_.entries == first;
+}
+
+// Behind the last run's entries, over its padding, with new padding.
+void BodyWriter::put(Bytes entries, std::uint32_t count) {
+  const std::size_t at = run_offset_ + sizeof(RunHeader) + run_.bytes;
+  copy(buffer_.subspan(at), entries);
+  run_.bytes += static_cast<std::uint32_t>(entries.size());
+  run_.entries += count;
+  store(buffer_.subspan(run_offset_), run_);
+  used_ = run_offset_ + sizeof(RunHeader) + align_up(run_.bytes, 8);
+  for (std::byte& byte : buffer_.first(used_).subspan(at + entries.size())) byte = std::byte{0};
+  header_.entries += count;
+}
+
 std::uint32_t BodyWriter::add(RunKind kind, SessionId session, Sequence first, std::uint32_t count, Bytes entries) {
   CHECK(fits(entries.size(), count, buffer_.size()));
-  RunHeader run;
-  run.session = session;
-  run.first = first;
-  run.bytes = static_cast<std::uint32_t>(entries.size());
-  run.entries = count;
-  run.kind = kind;
-  store(buffer_.subspan(used_), run);
-  copy(buffer_.subspan(used_ + sizeof(RunHeader)), entries);
-  const std::size_t padded = align_up(entries.size(), 8);
-  const MutableBytes padding = buffer_.subspan(used_ + sizeof(RunHeader) + entries.size(), padded - entries.size());
-  for (std::byte& byte : padding) byte = std::byte{0};
-  used_ += sizeof(RunHeader) + padded;
-  header_.entries += count;
-  return header_.runs++;
+  if (!continues(kind, session, first)) {
+    run_ = RunHeader{.session = session, .first = first, .kind = kind};
+    run_offset_ = used_;
+    ++header_.runs;
+  }
+  put(entries, count);
+  return header_.runs - 1;
 }
 
 Bytes BodyWriter::finish() {

@@ -108,14 +108,20 @@ class BodyWriter {
   [[nodiscard]] std::size_t bytes() const { return used_; }
   // Whether a run of so many bytes and entries still fits under `limit` bytes in all.
   [[nodiscard]] bool fits(std::size_t run_bytes, std::uint32_t entries, std::size_t limit) const;
-  // Appends a run; returns its place in the body. Needs fits().
+  // Appends entries; returns the place of their run in the body. Entries that continue the last run's session join it, so a run
+  // may span many requests. Needs fits().
   std::uint32_t add(RunKind kind, SessionId session, Sequence first, std::uint32_t count, Bytes entries);
   // The finished body.
   [[nodiscard]] Bytes finish();
 
  private:
+  [[nodiscard]] bool continues(RunKind kind, SessionId session, Sequence first) const;
+  void put(Bytes entries, std::uint32_t count);
+
   MutableBytes buffer_;
   BodyHeader header_;
+  RunHeader run_;  // the last run; stored when it changes
+  std::size_t run_offset_ = 0;
   std::size_t used_ = 0;
 };
 

@@ -32,7 +32,7 @@ std::expected<AppendView, RefusalReason> decode_append(Bytes payload) {
   const Bytes entries = payload.subspan(sizeof(Append));
   if (header.ack != AckLevel::quorum) return std::unexpected(RefusalReason::unsupported);
   if (entries.size() > request_entry_bytes_max && header.count == 1) return std::unexpected(RefusalReason::too_large);
-  if (header.session == SessionId{} || header.first == Sequence{} || header.count == 0 ||
+  if (!is_zero(bytes_of(header.zero)) || header.session == SessionId{} || header.first == Sequence{} || header.count == 0 ||
       entries.size() > request_entry_bytes_max || !entries_are_valid(entries, header.count)) {
     return std::unexpected(RefusalReason::malformed);
   }
@@ -43,7 +43,7 @@ std::expected<ReadAnswerView, RefusalReason> decode_read_answer(Bytes payload) {
   if (payload.size() < sizeof(ReadAnswer)) return std::unexpected(RefusalReason::malformed);
   const auto header = load<ReadAnswer>(payload);
   const Bytes entries = payload.subspan(sizeof(ReadAnswer));
-  if (!entries_are_valid(entries, header.count)) return std::unexpected(RefusalReason::malformed);
+  if (header.zero != 0 || !entries_are_valid(entries, header.count)) return std::unexpected(RefusalReason::malformed);
   return ReadAnswerView{header, entries};
 }
 

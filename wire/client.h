@@ -147,11 +147,15 @@ static_assert(Format<StatusAnswer> && sizeof(StatusAnswer) == 128);
 // The most bytes of entries that one append or read answer carries.
 inline constexpr std::size_t request_entry_bytes_max = entry_bytes_max + entry_header_bytes;
 
-// The gateway for fixed payloads: exactly one T.
+// The gateway for fixed payloads: exactly one T, its reserved bytes zero.
 template <Format T>
 [[nodiscard]] std::expected<T, RefusalReason> decode_client(Bytes payload) {
   if (payload.size() != sizeof(T)) return std::unexpected(RefusalReason::malformed);
-  return load<T>(payload);
+  const auto value = load<T>(payload);
+  if constexpr (requires { value.zero; }) {
+    if (!is_zero(bytes_of(value.zero))) return std::unexpected(RefusalReason::malformed);
+  }
+  return value;
 }
 
 struct AppendView {

@@ -53,7 +53,14 @@ Decoded decode_empty(Bytes payload) {
 template <class T, class Make>
 Decoded decode_fixed(Bytes payload, Make make) {
   if (payload.size() != sizeof(T)) return std::unexpected(MessageFault::bad_length);
-  return make(load<T>(payload));
+  const auto fixed = load<T>(payload);
+  if constexpr (requires { fixed.zero; }) {
+    if (!is_zero(bytes_of(fixed.zero))) return std::unexpected(MessageFault::bad_reserved);
+  }
+  if constexpr (requires { fixed.flag; }) {
+    if (fixed.flag > 1) return std::unexpected(MessageFault::bad_reserved);
+  }
+  return make(fixed);
 }
 
 // A record that fills the payload. `kind` is what this message may carry on the wire.
@@ -70,6 +77,7 @@ Decoded decode_record_message(Bytes payload) {
 Decoded decode_promise(Bytes payload, std::span<PromisedSlot> slots) {
   if (payload.size() < sizeof(PromiseFormat)) return std::unexpected(MessageFault::bad_length);
   const auto fixed = load<PromiseFormat>(payload);
+  if (fixed.zero != 0) return std::unexpected(MessageFault::bad_reserved);
   if (fixed.count > window_slots_max || fixed.count > slots.size()) return std::unexpected(MessageFault::bad_count);
   const Bytes list = payload.subspan(sizeof(PromiseFormat));
   if (list.size() != fixed.count * sizeof(PromisedSlot)) return std::unexpected(MessageFault::bad_length);
@@ -137,6 +145,7 @@ const char* name(MessageFault fault) {
     case MessageFault::bad_order: return "bad_order";
     case MessageFault::not_from_a_replica: return "not_from_a_replica";
     case MessageFault::unknown_type: return "unknown_type";
+    case MessageFault::bad_reserved: return "bad_reserved";
     case MessageFault::count_: break;
   }
   return "unknown";

@@ -108,7 +108,16 @@ struct PeerMessage {
   PeerPayload payload;
 };
 
-enum class MessageFault : std::uint8_t { bad_length, bad_count, bad_record, bad_order, not_from_a_replica, unknown_type, count_ };
+enum class MessageFault : std::uint8_t {
+  bad_length,
+  bad_count,
+  bad_record,
+  bad_order,
+  not_from_a_replica,
+  unknown_type,
+  bad_reserved,
+  count_
+};
 
 [[nodiscard]] const char* name(MessageFault fault);
 

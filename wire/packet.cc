@@ -77,7 +77,9 @@ std::expected<PacketView, PacketFault> decode_packet(Bytes packet) {
   const Bytes payload = packet.subspan(sizeof(PacketHeader));
   const std::uint64_t end = std::uint64_t{header.fragment_offset} + payload.size();
   const bool whole = header.fragments == 1;
-  if (header.fragments == 0 || header.fragment >= header.fragments || header.message_bytes > message_bytes_max ||
+  // A message starts at its first fragment and nowhere else.
+  const bool misplaced = (header.fragment == 0) != (header.fragment_offset == 0);
+  if (misplaced || header.fragments == 0 || header.fragment >= header.fragments || header.message_bytes > message_bytes_max ||
       end > header.message_bytes || (whole && payload.size() != header.message_bytes) ||
       (header.fragment + 1 == header.fragments && end != header.message_bytes)) {
     return std::unexpected(PacketFault::bad_fragment);

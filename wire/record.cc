@@ -21,6 +21,7 @@ const char* name(RecordFault fault) {
     case RecordFault::bad_kind: return "unknown kind";
     case RecordFault::bad_length: return "length";
     case RecordFault::bad_body_checksum: return "body checksum";
+    case RecordFault::bad_reserved: return "reserved bytes";
   }
   return "unknown";
 }
@@ -35,6 +36,7 @@ std::expected<RecordHeader, RecordFault> decode_record_header(Bytes from) {
   const auto header = load<RecordHeader>(from);
   if (header.header_checksum != header_checksum(header)) return std::unexpected(RecordFault::bad_header_checksum);
   if (header.kind < RecordKind::accepted || header.kind > RecordKind::members) return std::unexpected(RecordFault::bad_kind);
+  if (!is_zero(bytes_of(header.zero))) return std::unexpected(RecordFault::bad_reserved);
   if (header.body_bytes > body_bytes_max) return std::unexpected(RecordFault::bad_length);
   return header;
 }

@@ -43,7 +43,7 @@ struct MemberUuid {
 
 static_assert(Format<MemberUuid> && sizeof(MemberUuid) == 24);
 
-enum class RecordFault : std::uint8_t { too_short, bad_header_checksum, bad_kind, bad_length, bad_body_checksum };
+enum class RecordFault : std::uint8_t { too_short, bad_header_checksum, bad_kind, bad_length, bad_body_checksum, bad_reserved };
 
 [[nodiscard]] const char* name(RecordFault fault);
 

@@ -1,0 +1,59 @@
+#include "consensus/election.h"
+
+#include <algorithm>
+
+namespace synod::consensus {
+
+Election::Election(const Timeouts& timeouts, std::uint64_t seed)
+    // A process that starts has lost the leader until it hears one: a fresh cluster elects without waiting.
+    : timeouts_(timeouts), prng_(seed), silence_us_(timeouts.election_us_min) {
+  back_off();
+}
+
+std::uint64_t Election::elapse(std::uint64_t now_us) {
+  if (last_us_ == 0) last_us_ = now_us;
+  const std::uint64_t passed = now_us > last_us_ ? now_us - last_us_ : 0;
+  const std::uint64_t credited = std::min(passed, timeouts_.silence_us_per_tick_max);
+  last_us_ = std::max(last_us_, now_us);
+  silence_us_ += credited;
+  campaign_us_ += credited;
+  for (std::uint64_t& silence : peer_silence_us_) silence += credited;
+  return credited;
+}
+
+void Election::leader_heard() {
+  silence_us_ = 0;
+  suspecting_ = false;
+}
+
+void Election::back_off() {
+  timeout_us_ = prng_.between(timeouts_.election_us_min, timeouts_.election_us_max);
+  // The next try comes a random part of the timeout later, however long the silence has been.
+  silence_us_ = std::min(silence_us_, timeouts_.election_us_min);
+}
+
+void Election::begin_suspecting(std::size_t self) {
+  suspecting_ = true;
+  lost_.clear();
+  lost_.add(self);
+}
+
+void Election::begin_campaign() {
+  suspecting_ = false;
+  campaign_us_ = 0;
+  campaign_timeout_us_ = prng_.between(timeouts_.campaign_us, 2 * timeouts_.campaign_us);
+}
+
+void Election::begin_leading() {
+  peer_silence_us_.fill(0);
+}
+
+MemberSet Election::heard_members(std::size_t self, std::size_t members) const {
+  MemberSet heard;
+  for (std::size_t member = 0; member < members; ++member) {
+    if (member == self || peer_silence_us_[member] < timeouts_.step_down_us) heard.add(member);
+  }
+  return heard;
+}
+
+}  // namespace synod::consensus

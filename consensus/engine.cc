@@ -1,0 +1,425 @@
+#include "consensus/engine.h"
+
+#include <algorithm>
+#include <utility>
+#include <variant>
+
+#include "base/check.h"
+#include "consensus/engine_send.h"
+
+namespace synod::consensus {
+
+namespace {
+
+constexpr std::uint64_t catch_up_slots_max = 64;
+constexpr std::uint64_t catch_up_resend_us = 20'000;
+
+void release(BodyHandle body, Effects& effects) {
+  if (body != no_body) effects.releases.push_back(body);
+}
+
+Value value_of(const wire::RecordHeader& record, BodyHandle body) {
+  return {record.body_checksum, record.body_bytes, body};
+}
+
+}  // namespace
+
+Engine::Engine(const EngineOptions& options, const Restored& restored)
+    : configuration_(options.configuration),
+      self_(options.self),
+      place_(configuration_.place_of(options.self)),
+      timeouts_(options.timeouts),
+      acceptor_(options.window_slots, restored.promised, restored.commit),
+      proposer_(configuration_, options.window_slots, restored.commit),
+      learner_(restored.commit),
+      election_(options.timeouts, options.seed),
+      identity_(configuration_, place_, options.incarnation, restored.members),
+      highest_seen_(restored.promised) {
+  CHECK_NE(place_, Configuration::not_a_member);
+  CHECK_LE(options.window_slots, window_slots_max);
+}
+
+void Engine::restore(Slot slot, Ballot ballot, const Value& value, bool chosen) {
+  acceptor_.restore(slot, ballot, value, chosen);
+}
+
+const AcceptedSlot* Engine::open_slot(Slot slot) const {
+  if (!acceptor_.slots().covers(slot)) return nullptr;
+  const AcceptedSlot& accepted = acceptor_.slots()[slot];
+  return accepted.present() ? &accepted : nullptr;
+}
+
+wire::Role Engine::role() const {
+  switch (proposer_.phase()) {
+    case ProposerPhase::idle: return wire::Role::follower;
+    case ProposerPhase::leading: return wire::Role::leader;
+    default: return wire::Role::candidate;
+  }
+}
+
+// --- messages ---------------------------------------------------------------------------------------------------------------
+
+bool Engine::admit(const wire::PeerMessage& message, std::size_t from) {
+  if (from == Configuration::not_a_member || from == place_) {
+    ++counters_.refused_not_member;
+    return false;
+  }
+  const bool is_hello = std::holds_alternative<wire::Hello>(message.payload);
+  // Before all uuids are on stable storage this replica takes part in nothing but introductions (rule 5).
+  if (!is_hello && !identity_.recorded()) return false;
+  const bool is_answer = is_hello && std::get<wire::Hello>(message.payload).wants_answer == 0;
+  const bool admitted = is_hello ? identity_.hello(from, message.incarnation, is_answer, message.probe)
+                                 : identity_.admit(from, message.incarnation);
+  if (!admitted) ++counters_.refused_identity;
+  return admitted;
+}
+
+void Engine::on_message(const wire::PeerMessage& message, BodyHandle body, Effects& effects) {
+  const std::size_t from = configuration_.place_of(message.from);
+  if (!admit(message, from)) return release(body, effects);
+  learner_.heard(from, message.commit);
+  highest_seen_ = std::max(highest_seen_, message.ballot);
+  if (message.ballot == proposer_.ballot()) election_.peer_heard(from);
+  std::visit([&](const auto& payload) { handle(from, message, payload, body, effects); }, message.payload);
+}
+
+bool Engine::wants_body(const wire::PeerMessage& message) const {
+  if (const auto* accept = std::get_if<wire::Accept>(&message.payload)) {
+    return may_vote() && judge(accept->record.header) == AcceptVerdict::vote;
+  }
+  if (const auto* chosen = std::get_if<wire::Chosen>(&message.payload)) return wants_chosen(chosen->record.header);
+  if (const auto* value = std::get_if<wire::Value>(&message.payload)) return wants_value(message, value->record.header);
+  return false;
+}
+
+void Engine::handle(std::size_t from, const wire::PeerMessage& message, const wire::Hello& hello, BodyHandle, Effects& effects) {
+  if (hello.wants_answer == 0) return;
+  send(configuration_.member(from), Ballot{}, wire::Hello{0}, effects);
+  effects.sends[effects.sends.size() - 1].probe = message.probe;
+}
+
+void Engine::handle(std::size_t from, const wire::PeerMessage& message, const wire::Suspect&, BodyHandle, Effects& effects) {
+  // One that is behind would have to catch up before it can lead: let the one ahead try.
+  const bool lost = election_.lost() && !is_leader() && message.commit >= commit();
+  send(configuration_.member(from), highest_seen_, wire::SuspectAnswer{static_cast<std::uint8_t>(lost)}, effects);
+}
+
+void Engine::handle(std::size_t from, const wire::PeerMessage&, const wire::SuspectAnswer& answer, BodyHandle, Effects& effects) {
+  if (!election_.suspecting() || answer.lost == 0 || !may_vote()) return;
+  election_.also_lost(from);
+  if (configuration_.is_phase1_quorum(election_.lost_members())) campaign(effects);
+}
+
+void Engine::handle(std::size_t from, const wire::PeerMessage& message, const wire::Prepare&, BodyHandle, Effects& effects) {
+  if (!may_vote()) return;
+  const ReplicaId candidate = configuration_.member(from);
+  if (message.ballot < promised() || message.ballot.replica() != candidate) {
+    return send_nack(candidate, message.ballot, effects);
+  }
+  if (message.ballot == promised()) {
+    if (acceptor_.can_repeat_promise()) send_promise(candidate, message.ballot, effects);
+    return;
+  }
+  if (!acceptor_.can_hold() || !effects.may_stage_control()) return;  // it will ask again
+  if (proposer_.phase() != ProposerPhase::idle) step_down(effects);
+  acceptor_.promise(message.ballot, candidate, effects);
+  election_.leader_heard();  // give it time
+}
+
+void Engine::handle(std::size_t from, const wire::PeerMessage& message, const wire::Promise& promise, BodyHandle,
+                    Effects& effects) {
+  if (proposer_.phase() != ProposerPhase::preparing || message.ballot != proposer_.ballot()) return;
+  if (proposer_.promises().has(from)) return;
+  // Rule 4: below a promise's watermarks we propose nothing; we catch up first, and ask this peer again.
+  if (message.commit > commit() || promise.trim > commit() + 1) return ask_catch_up(effects);
+  for (const wire::PromisedSlot& slot : promise.slots) {
+    if (!proposer_.report(from, slot, effects)) {
+      ++counters_.conflicting_values;
+      return step_down(effects);
+    }
+  }
+  proposer_.count_promise(from);
+  if (proposer_.has_promises()) next_send_us_ = 0;  // fetch what is missing with the next tick
+}
+
+Engine::AcceptVerdict Engine::judge(const wire::RecordHeader& record) const {
+  if (record.ballot < promised() || !acceptor_.slots().covers(record.slot)) return AcceptVerdict::ignore;
+  const AcceptedSlot& accepted = acceptor_.slots()[record.slot];
+  if (!accepted.present()) return acceptor_.can_hold() ? AcceptVerdict::vote : AcceptVerdict::ignore;
+  const bool same_value = accepted.value.checksum == record.body_checksum;
+  if (accepted.chosen && !same_value) return AcceptVerdict::conflict;
+  // (A learned record may carry a ballot above the promised one: that was no vote of ours.)
+  if (accepted.ballot == record.ballot && record.ballot == promised()) {
+    return same_value ? AcceptVerdict::repeat_vote : AcceptVerdict::conflict;
+  }
+  return acceptor_.can_hold() ? AcceptVerdict::vote : AcceptVerdict::ignore;
+}
+
+void Engine::handle(std::size_t from, const wire::PeerMessage& message, const wire::Accept& accept, BodyHandle body,
+                    Effects& effects) {
+  const wire::RecordHeader& record = accept.record.header;
+  if (record.ballot != message.ballot || !may_vote() || !follow(from, message, effects)) return release(body, effects);
+  const AcceptVerdict verdict = judge(record);
+  // A value whose body we were not given (no room in the pool), or that the journal has no room for, waits for the next attempt.
+  if (verdict == AcceptVerdict::vote && (record.body_bytes == 0) == (body == no_body) && effects.may_stage_vote()) {
+    return acceptor_.accept(record.ballot, record.slot, value_of(record, body), message.from, effects);
+  }
+  release(body, effects);
+  if (verdict == AcceptVerdict::conflict) ++counters_.conflicting_values;
+  // Rule 1: a duplicate is answered again only once durable; before that the held reply stands for it.
+  if (verdict == AcceptVerdict::repeat_vote && acceptor_.is_durable(acceptor_.slots()[record.slot])) {
+    send(message.from, record.ballot, wire::Accepted{record.slot, record.body_checksum}, effects);
+  }
+}
+
+void Engine::handle(std::size_t from, const wire::PeerMessage& message, const wire::Accepted& accepted, BodyHandle, Effects&) {
+  count_vote(from, message.ballot, accepted.slot, accepted.checksum);
+}
+
+void Engine::handle(std::size_t, const wire::PeerMessage& message, const wire::Nack& nack, BodyHandle, Effects& effects) {
+  if (proposer_.phase() == ProposerPhase::idle || nack.refused != proposer_.ballot() || message.ballot <= nack.refused) return;
+  step_down(effects);
+}
+
+bool Engine::follow(std::size_t from, const wire::PeerMessage& message, Effects& effects) {
+  const ReplicaId leader = configuration_.member(from);
+  if (message.ballot.replica() != leader || message.ballot < promised()) {
+    send_nack(leader, message.ballot, effects);
+    return false;
+  }
+  if (proposer_.phase() != ProposerPhase::idle && message.ballot > proposer_.ballot()) step_down(effects);
+  leader_ = leader;
+  election_.leader_heard();
+  learner_.leader_watermark(message.ballot, message.commit);
+  return true;
+}
+
+void Engine::handle(std::size_t from, const wire::PeerMessage& message, const wire::Heartbeat&, BodyHandle, Effects& effects) {
+  if (!follow(from, message, effects)) return;
+  // Says "I have promised nothing above this ballot"; it is no promise itself and so waits for no disk.
+  send(message.from, message.ballot, wire::HeartbeatAnswer{}, effects);
+  effects.sends[effects.sends.size() - 1].probe = message.probe;
+}
+
+void Engine::handle(std::size_t from, const wire::PeerMessage& message, const wire::HeartbeatAnswer&, BodyHandle, Effects&) {
+  if (message.ballot != proposer_.ballot() || !is_leader()) return;
+  answered_probes_[from] = std::max(answered_probes_[from], message.probe);
+}
+
+void Engine::handle(std::size_t, const wire::PeerMessage& message, const wire::Fetch& fetch, BodyHandle, Effects& effects) {
+  if (fetch.slot <= commit()) {
+    // Chosen meanwhile: then that is what the candidate needs.
+    if (fetch.slot != Slot{}) effects.serves.push_back({message.from, fetch.slot, fetch.slot});
+    return;
+  }
+  const AcceptedSlot* accepted = open_slot(fetch.slot);
+  if (accepted == nullptr || accepted->value.checksum != fetch.checksum) return;
+  send(message.from, message.ballot,
+       wire::Value{{.header = record_header(fetch.slot, accepted->ballot, accepted->value), .body = {}}}, effects,
+       accepted->value.body);
+}
+
+bool Engine::wants_value(const wire::PeerMessage& message, const wire::RecordHeader& record) const {
+  if (proposer_.phase() != ProposerPhase::preparing || message.ballot != proposer_.ballot()) return false;
+  if (!proposer_.found().covers(record.slot)) return false;
+  const FoundSlot& found = proposer_.found()[record.slot];
+  return found.present() && found.checksum == record.body_checksum && found.body_bytes == record.body_bytes &&
+         !holds_value(record.slot);
+}
+
+void Engine::handle(std::size_t, const wire::PeerMessage& message, const wire::Value& value, BodyHandle body, Effects& effects) {
+  if (body == no_body) return;
+  if (!wants_value(message, value.record.header)) return release(body, effects);
+  proposer_.fetched(value.record.header.slot, body);
+}
+
+void Engine::handle(std::size_t, const wire::PeerMessage& message, const wire::CatchUp& request, BodyHandle, Effects& effects) {
+  const Slot last = std::min({request.to, commit(), request.from + (catch_up_slots_max - 1)});
+  if (request.from == Slot{} || request.from > last) return;
+  effects.serves.push_back({message.from, request.from, last});
+}
+
+bool Engine::wants_chosen(const wire::RecordHeader& record) const {
+  if (!acceptor_.slots().covers(record.slot)) return false;
+  const AcceptedSlot& accepted = acceptor_.slots()[record.slot];
+  return !accepted.chosen && !(accepted.present() && accepted.value.checksum == record.body_checksum);
+}
+
+void Engine::handle(std::size_t, const wire::PeerMessage&, const wire::Chosen& chosen, BodyHandle body, Effects& effects) {
+  const wire::RecordHeader& record = chosen.record.header;
+  if (!wants_chosen(record)) {
+    release(body, effects);
+    if (!acceptor_.slots().covers(record.slot)) return;
+    const AcceptedSlot& accepted = acceptor_.slots()[record.slot];
+    if (accepted.value.checksum != record.body_checksum)
+      ++counters_.conflicting_values;
+    else if (!accepted.chosen)
+      acceptor_.mark_chosen(record.slot);
+    return;
+  }
+<<<<<<< HEAD
+  if ((record.body_bytes == 0) != (body == no_body) || !effects.may_stage_vote()) return release(body, effects);
+  // Another value than the one we propose is chosen: a higher ballot has overtaken us without our hearing of it.
+=======
+  if ((record.body_bytes == 0) != (body == no_body)) return release(body, effects);
+  // Another value than the one we propose is chosen, or one where our phase 1 found none: a higher ballot has overtaken us
+  // without our hearing of it.
+>>>>>>> ctests
+  if (proposer_.phase() == ProposerPhase::leading || proposer_.phase() == ProposerPhase::reproposing) {
+    if (proposer_.proposed()[record.slot].present || record.slot > proposer_.last_found()) step_down(effects);
+  }
+  acceptor_.learn(record.ballot, record.slot, value_of(record, body), effects);
+}
+
+// --- durability, commits, replies -------------------------------------------------------------------------------------------
+
+void Engine::on_durable(PersistNumber durable) {
+  if (durable > acceptor_.durable()) stall_us_ = 0;
+  acceptor_.on_durable(durable);
+}
+
+bool Engine::has_room(const Effects& effects) const {
+  return effects.sends.room() >= 2 * members_max && effects.persists.room() >= 2 && effects.commits.room() >= 1 &&
+         effects.releases.room() >= 4;
+}
+
+bool Engine::pump(Effects& effects) {
+  // At most one promise in one Effects: its list lives in report_.
+  bool promise_sent = false;
+  while (has_room(effects) && acceptor_.has_reply() && !promise_sent) {
+    const HeldReply reply = *acceptor_.next_reply();
+    promise_sent = reply.kind == HeldReply::Kind::promise;
+    send_reply(reply, effects);
+  }
+  // After the replies: our own vote may have been the one that completes a quorum.
+  advance_commit(effects);
+  if (proposer_.phase() == ProposerPhase::preparing) finish_phase1(effects);
+  if (proposer_.phase() == ProposerPhase::reproposing) repropose(effects);
+  if (probe_waits_ && is_leader() && has_room(effects)) send_heartbeats(effects);
+  return !effects.empty();
+}
+
+void Engine::advance_commit(Effects& effects) {
+  bool advanced = false;
+  while (has_room(effects)) {
+    const Slot next = commit() + 1;
+    const AcceptedSlot& accepted = acceptor_.slots()[next];
+    if (!learner_.next_is_chosen(accepted)) break;
+    effects.commits.push_back({next, accepted.value});
+    acceptor_.advance(effects);
+    proposer_.advance(effects);
+    learner_.advance();
+    advanced = true;
+  }
+  if (!advanced) return;
+  behind_since_us_ = 0;
+  const bool behind = learner_.known_commit() > commit();
+  if (!behind) catch_up_to_ = Slot{};  // a later lag starts with a wait again
+  // The next stretch of a catch-up, without waiting for a tick.
+  if (behind && catch_up_to_ != Slot{} && commit() >= catch_up_to_) ask_catch_up(effects);
+  if (!behind && proposer_.phase() == ProposerPhase::preparing) next_send_us_ = 0;  // ask those again whom we lagged behind
+}
+
+void Engine::send_reply(const HeldReply& reply, Effects& effects) {
+  switch (reply.kind) {
+    case HeldReply::Kind::members: identity_.set_recorded(); return;
+    case HeldReply::Kind::promise:
+      if (reply.to == self_) {
+        if (proposer_.phase() == ProposerPhase::promising && reply.ballot == proposer_.ballot()) count_own_promise(effects);
+      } else {
+        send_promise(reply.to, reply.ballot, effects);
+      }
+      return;
+    case HeldReply::Kind::accepted:
+      if (reply.to == self_) {
+        count_vote(place_, reply.ballot, reply.slot, reply.checksum);
+      } else {
+        send(reply.to, reply.ballot, wire::Accepted{reply.slot, reply.checksum}, effects);
+      }
+      return;
+  }
+}
+
+void Engine::send_promise(ReplicaId to, Ballot ballot, Effects& effects) {
+  // Overtaken while it waited for the disk: by a higher promise, or by an accept in this very ballot. What we could report now is
+  // no longer what we held when we promised, and a list that lacks an overwritten value could hide a chosen one.
+  if (ballot != promised()) return send_nack(to, ballot, effects);
+  if (acceptor_.accepted_in_promised()) return;
+  const std::size_t count = acceptor_.report(report_);
+  send(to, ballot, wire::Promise{Slot{}, acceptor_.slots().last(), std::span(report_).first(count)}, effects);
+}
+
+void Engine::send_nack(ReplicaId to, Ballot refused, Effects& effects) {
+  // Higher than refused, or the message was malformed and deserves no answer.
+  if (promised() > refused) send(to, promised(), wire::Nack{refused}, effects);
+}
+
+// --- time -------------------------------------------------------------------------------------------------------------------
+
+void Engine::on_tick(std::uint64_t now_us, Effects& effects) {
+  now_us_ = now_us;
+  const std::uint64_t credited_us = election_.elapse(now_us);
+  if (acceptor_.staged() > acceptor_.durable()) stall_us_ += credited_us;
+  if (!identity_.recorded()) return tick_identity(effects);
+  switch (proposer_.phase()) {
+    case ProposerPhase::idle: tick_follower(effects); break;
+    case ProposerPhase::leading: tick_leader(effects); break;
+    default: tick_candidate(effects); break;
+  }
+  tick_catch_up(effects);
+}
+
+void Engine::tick_identity(Effects& effects) {
+  if (identity_.all_known() && !members_staged_ && !voting_stopped_ && effects.may_stage_control()) {
+    members_staged_ = true;
+    acceptor_.persist_members(effects);
+  }
+  if (now_us_ < next_send_us_) return;
+  next_send_us_ = now_us_ + timeouts_.resend_us;
+  for (std::size_t peer = 0; peer < configuration_.size(); ++peer) {
+    if (peer == place_ || identity_.is_known(peer)) continue;
+    send(configuration_.member(peer), Ballot{}, wire::Hello{1}, effects);
+    effects.sends[effects.sends.size() - 1].probe = identity_.question();
+  }
+}
+
+void Engine::tick_follower(Effects& effects) {
+  if (!election_.timed_out() || !may_vote() || stall_us_ >= timeouts_.step_down_us) return;
+  if (!effects.may_stage_control()) return;
+  leader_ = ReplicaId{};
+  election_.back_off();
+  election_.begin_suspecting(place_);
+  send_to_peers(highest_seen_, wire::Suspect{}, effects);
+  if (configuration_.is_phase1_quorum(election_.lost_members())) campaign(effects);
+}
+
+void Engine::tick_catch_up(Effects& effects) {
+  if (learner_.known_commit() <= commit()) {
+    behind_since_us_ = 0;
+    return;
+  }
+  if (behind_since_us_ == 0) behind_since_us_ = now_us_;
+  // What is missing may just be late; and an answer is not asked for twice at once.
+  if (now_us_ - behind_since_us_ < timeouts_.catch_up_us || now_us_ - catch_up_sent_us_ < catch_up_resend_us) return;
+  ask_catch_up(effects);
+}
+
+void Engine::ask_catch_up(Effects& effects) {
+  const std::size_t members = configuration_.size();
+  for (std::size_t tried = 0; tried < members; ++tried) {
+    const std::size_t peer = (catch_up_turn_ + tried) % members;
+    if (peer == place_ || learner_.peer_commit(peer) <= commit()) continue;
+    catch_up_turn_ = peer + 1;
+    catch_up_to_ = std::min(learner_.peer_commit(peer), commit() + catch_up_slots_max);
+    catch_up_to_ = std::min(catch_up_to_, acceptor_.slots().last());
+    catch_up_sent_us_ = now_us_;
+    return send(configuration_.member(peer), promised(), wire::CatchUp{commit() + 1, catch_up_to_}, effects);
+  }
+}
+
+void Engine::stop_voting(Effects& effects) {
+  voting_stopped_ = true;
+  if (proposer_.phase() != ProposerPhase::idle) step_down(effects);
+}
+
+}  // namespace synod::consensus

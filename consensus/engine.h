@@ -1,0 +1,189 @@
+// The engine: one replica's part in the consensus, joined from acceptor, proposer, learner (safety) and election (liveness).
+//
+// A deterministic value. It takes a message, a value to propose, a durability report or a tick, and fills an Effects; it has no
+// I/O, no clock, no threads and no heap after construction, and may be copied at any point between calls.
+//
+// How a caller drives it:
+//   - clear Effects before each call; carry them out after it; then call pump until it returns false.
+//   - before each call, say in Effects how many records can be staged now (votes_max, controls_max); the engine stays within.
+//   - a message that holds a record comes with a handle of its body, which the engine then owns, until it says `release`. Ask
+//     wants_body first: where it says no, hand over no_body and save the copy.
+//   - now_us is monotonic and read once per loop.
+//
+// The rules that comments here refer to by number are those of docs/ARCHITECTURE.md.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+
+#include "base/ids.h"
+#include "consensus/acceptor.h"
+#include "consensus/effects.h"
+#include "consensus/election.h"
+#include "consensus/identity.h"
+#include "consensus/learner.h"
+#include "consensus/proposer.h"
+#include "consensus/quorum.h"
+#include "wire/client.h"
+#include "wire/message.h"
+
+namespace synod::consensus {
+
+struct EngineOptions {
+  ReplicaId self;
+  Configuration configuration;
+  Incarnation incarnation;
+  std::size_t window_slots = window_slots_max;
+  Timeouts timeouts;
+  std::uint64_t seed = 0;
+};
+
+// What the journal gave back at start.
+struct Restored {
+  Ballot promised;
+  Slot commit;
+  std::span<const wire::MemberUuid> members;  // empty: none recorded yet
+};
+
+class Engine {
+ public:
+  Engine(const EngineOptions& options, const Restored& restored);
+
+  // Before the first call: an open slot's record (commit < slot <= commit + window), the newest for its slot.
+  void restore(Slot slot, Ballot ballot, const Value& value, bool chosen);
+
+  // Inputs
+  void on_message(const wire::PeerMessage& message, BodyHandle body, Effects& effects);
+  [[nodiscard]] bool wants_body(const wire::PeerMessage& message) const;
+  void on_durable(PersistNumber durable);
+  void on_tick(std::uint64_t now_us, Effects& effects);
+  // Goes on with work that is ready; true if it should be called again after these effects are carried out.
+  [[nodiscard]] bool pump(Effects& effects);
+  // The journal failed: this replica votes no more and leads no more; it may still learn and be read.
+  void stop_voting(Effects& effects);
+
+  // The leader's side
+  [[nodiscard]] bool is_leader() const { return proposer_.phase() == ProposerPhase::leading; }
+  [[nodiscard]] bool can_propose() const;
+  // Proposes a value in the next slot. The engine owns the body. Needs can_propose().
+  Slot propose(const Value& value, Effects& effects);
+  // Rule 7: a probe that starts after this call. A read that asked for it may be answered once confirmed_probe() reaches it and
+  // commit() has reached settled_slot().
+  [[nodiscard]] Probe ask_probe();
+  [[nodiscard]] Probe confirmed_probe() const;
+  [[nodiscard]] Slot settled_slot() const { return settled_slot_; }
+
+  // State, for the node, reports and tests
+  [[nodiscard]] wire::Role role() const;
+  [[nodiscard]] ReplicaId leader() const { return is_leader() ? self_ : leader_; }
+  [[nodiscard]] Ballot promised() const { return acceptor_.promised(); }
+  [[nodiscard]] Slot commit() const { return learner_.commit(); }
+  [[nodiscard]] Slot next_slot() const { return proposer_.next_slot(); }
+  [[nodiscard]] bool may_vote() const { return identity_.recorded() && !voting_stopped_; }
+  // The value accepted in an open slot, or null.
+  [[nodiscard]] const AcceptedSlot* open_slot(Slot slot) const;
+  [[nodiscard]] FixedVector<wire::MemberUuid, members_max> member_uuids() const { return identity_.uuids(); }
+  [[nodiscard]] const Counters& counters() const { return counters_; }
+  [[nodiscard]] const Configuration& configuration() const { return configuration_; }
+
+  // The invariants that hold in every state, and those between a state and a later one. CHECKs.
+  void check_now() const;
+  static void check_delta(const Engine& before, const Engine& after);
+
+ private:
+  // engine.cc: inputs and the gate
+  [[nodiscard]] bool admit(const wire::PeerMessage& message, std::size_t from);
+  void handle(std::size_t from, const wire::PeerMessage& message, const wire::Hello& hello, BodyHandle body, Effects& effects);
+  void handle(std::size_t from, const wire::PeerMessage& message, const wire::Suspect& suspect, BodyHandle body,
+              Effects& effects);
+  void handle(std::size_t from, const wire::PeerMessage& message, const wire::SuspectAnswer& answer, BodyHandle body,
+              Effects& effects);
+  void handle(std::size_t from, const wire::PeerMessage& message, const wire::Prepare& prepare, BodyHandle body,
+              Effects& effects);
+  void handle(std::size_t from, const wire::PeerMessage& message, const wire::Promise& promise, BodyHandle body,
+              Effects& effects);
+  void handle(std::size_t from, const wire::PeerMessage& message, const wire::Accept& accept, BodyHandle body, Effects& effects);
+  void handle(std::size_t from, const wire::PeerMessage& message, const wire::Accepted& accepted, BodyHandle body,
+              Effects& effects);
+  void handle(std::size_t from, const wire::PeerMessage& message, const wire::Nack& nack, BodyHandle body, Effects& effects);
+  void handle(std::size_t from, const wire::PeerMessage& message, const wire::Heartbeat& heartbeat, BodyHandle body,
+              Effects& effects);
+  void handle(std::size_t from, const wire::PeerMessage& message, const wire::HeartbeatAnswer& answer, BodyHandle body,
+              Effects& effects);
+  void handle(std::size_t from, const wire::PeerMessage& message, const wire::Fetch& fetch, BodyHandle body, Effects& effects);
+  void handle(std::size_t from, const wire::PeerMessage& message, const wire::Value& value, BodyHandle body, Effects& effects);
+  void handle(std::size_t from, const wire::PeerMessage& message, const wire::CatchUp& catch_up, BodyHandle body,
+              Effects& effects);
+  void handle(std::size_t from, const wire::PeerMessage& message, const wire::Chosen& chosen, BodyHandle body, Effects& effects);
+  // Whether the value in this accept is new to us and may be voted for.
+  enum class AcceptVerdict : std::uint8_t { vote, repeat_vote, ignore, conflict };
+  [[nodiscard]] AcceptVerdict judge(const wire::RecordHeader& record) const;
+  [[nodiscard]] bool wants_chosen(const wire::RecordHeader& record) const;
+  [[nodiscard]] bool wants_value(const wire::PeerMessage& message, const wire::RecordHeader& record) const;
+  // A message that only the leader of its ballot sends: follow it, or refuse it with a nack.
+  [[nodiscard]] bool follow(std::size_t from, const wire::PeerMessage& message, Effects& effects);
+
+  // engine_leader.cc: what a candidate and a leader do
+  void campaign(Effects& effects);
+  void count_own_promise(Effects& effects);
+  void send_prepares(Effects& effects);
+  void fetch_missing(Effects& effects);
+  [[nodiscard]] bool holds_value(Slot slot) const;
+  [[nodiscard]] bool is_overtaken() const;
+  void finish_phase1(Effects& effects);
+  void repropose(Effects& effects);
+  void stage_proposal(const Value& value, Effects& effects);
+  void count_vote(std::size_t member, Ballot ballot, Slot slot, Checksum checksum);
+  void send_heartbeats(Effects& effects);
+  void send_accept(Slot slot, std::size_t to, Effects& effects);
+  void resend_accepts(Effects& effects);
+  void step_down(Effects& effects);
+  void tick_candidate(Effects& effects);
+  void tick_leader(Effects& effects);
+
+  // engine.cc: time, commits, replies
+  void tick_identity(Effects& effects);
+  void tick_follower(Effects& effects);
+  void tick_catch_up(Effects& effects);
+  void ask_catch_up(Effects& effects);
+  void advance_commit(Effects& effects);
+  void send_reply(const HeldReply& reply, Effects& effects);
+  void send_promise(ReplicaId to, Ballot ballot, Effects& effects);
+  void send_nack(ReplicaId to, Ballot refused, Effects& effects);
+  void send(ReplicaId to, Ballot ballot, const wire::PeerPayload& payload, Effects& effects, BodyHandle body = no_body) const;
+  template <class MakePayload>
+  void send_to_peers(Ballot ballot, const MakePayload& payload, Effects& effects) const;
+  [[nodiscard]] bool has_room(const Effects& effects) const;
+
+  Configuration configuration_;
+  ReplicaId self_;
+  std::size_t place_;
+  Timeouts timeouts_;
+
+  Acceptor acceptor_;
+  Proposer proposer_;
+  Learner learner_;
+  Election election_;
+  Identity identity_;
+
+  std::array<wire::PromisedSlot, window_slots_max> report_{};  // the list of the promise in the current Effects
+  ReplicaId leader_;                                           // as last heard; 0: unknown
+  Ballot highest_seen_;                                        // of any message: a new ballot goes above it
+  Slot settled_slot_;                                          // the last slot that our phase 1 found
+  Probe probe_;                                                // the newest asked for
+  bool probe_waits_ = false;                                   // it has not been sent yet
+  std::array<Probe, members_max> answered_probes_{};           // the newest that each member, ourselves included, answered
+  std::uint64_t now_us_ = 0;
+  std::uint64_t next_send_us_ = 0;     // hello, prepare or heartbeat, whatever the role sends periodically
+  std::uint64_t behind_since_us_ = 0;  // 0: not behind
+  std::uint64_t catch_up_sent_us_ = 0;
+  Slot catch_up_to_;               // end of the range asked for
+  std::size_t catch_up_turn_ = 0;  // rotates over peers that know more
+  std::uint64_t stall_us_ = 0;     // credited time without the disk's progress
+  bool members_staged_ = false;
+  bool voting_stopped_ = false;
+  Counters counters_;
+};
+
+}  // namespace synod::consensus

@@ -1,0 +1,61 @@
+#include "consensus/identity.h"
+
+#include "base/check.h"
+#include "base/prng.h"
+
+namespace synod::consensus {
+
+Identity::Identity(const Configuration& configuration, std::size_t self, const Incarnation& incarnation,
+                   std::span<const wire::MemberUuid> recorded)
+    : configuration_(configuration) {
+  for (const wire::MemberUuid& member : recorded) {
+    const std::size_t place = configuration_.place_of(member.replica);
+    if (place != Configuration::not_a_member) uuids_[place] = member.uuid;
+  }
+  recorded_ = !recorded.empty();
+  std::uint64_t seed = incarnation.open_count;
+  for (const std::byte byte : incarnation.disk.bytes) seed = (seed << 8 | seed >> 56) ^ static_cast<std::uint8_t>(byte);
+  question_ = Probe(splitmix64(seed));
+  if (!recorded_) uuids_[self] = incarnation.disk;
+  // The caller compares its own disk with the record before it makes an engine, and refuses with a message.
+  CHECK(uuids_[self] == incarnation.disk);
+  CHECK(!recorded_ || all_known());
+}
+
+bool Identity::all_known() const {
+  for (std::size_t member = 0; member < configuration_.size(); ++member) {
+    if (!is_known(member)) return false;
+  }
+  return true;
+}
+
+bool Identity::hello(std::size_t member, const Incarnation& incarnation, bool is_answer, Probe probe) {
+  if (incarnation.disk.is_none()) return false;
+  if (recorded_ || all_known()) return admit(member, incarnation);
+  if (is_answer) {
+    if (probe != question_) return false;
+    uuids_[member] = incarnation.disk;
+    open_counts_[member] = incarnation.open_count;
+  } else if (uuids_[member] != incarnation.disk) {
+    // Until the record is made a member may come with another disk (a diskless process that started again): we ask it again.
+    uuids_[member] = Uuid{};
+  }
+  return true;
+}
+
+bool Identity::admit(std::size_t member, const Incarnation& incarnation) {
+  if (incarnation.disk.is_none() || uuids_[member] != incarnation.disk) return false;
+  if (incarnation.open_count < open_counts_[member]) return false;
+  open_counts_[member] = incarnation.open_count;
+  return true;
+}
+
+FixedVector<wire::MemberUuid, members_max> Identity::uuids() const {
+  FixedVector<wire::MemberUuid, members_max> result;
+  for (std::size_t member = 0; member < configuration_.size(); ++member) {
+    result.push_back({.replica = configuration_.member(member), .uuid = uuids_[member]});
+  }
+  return result;
+}
+
+}  // namespace synod::consensus

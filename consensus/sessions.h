@@ -1,0 +1,64 @@
+// Client sessions (rule 8): what makes a retry safe.
+//
+// A session is opened by a logged entry, whose position is its id. It admits sequence numbers contiguously from 1 and remembers
+// the LSNs of its last `session_window_max` entries, so that a repeated append is answered again and never appended twice. At
+// most `sessions_max` are open; opening one more evicts the least recently active. Everything here depends on chosen slots only,
+// so every replica holds the same table. An id that is not in the table is answered `evicted`, never taken as new.
+//
+// Fixed memory; the LSN rings are touched as they are used.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "base/ids.h"
+#include "wire/limits.h"
+
+namespace synod::consensus {
+
+struct Session {
+  SessionId id;   // none: a free place
+  Sequence last;  // the highest appended sequence number
+  Slot active;    // the slot of its last entry, or of its opening
+};
+
+class Sessions {
+ public:
+  using Place = std::uint32_t;
+
+  // Without LSNs it serves a leader for admission only.
+  explicit Sessions(bool keeps_lsns);
+
+  [[nodiscard]] std::optional<Place> find(SessionId id) const;
+  [[nodiscard]] const Session& at(Place place) const { return sessions_[place]; }
+  [[nodiscard]] std::size_t size() const { return size_; }
+
+  // Opens a session, evicting one if the table is full.
+  Place open(SessionId id, Slot slot);
+  // Entries first .. first + count - 1 are at lsn .. ; `first` is last + 1.
+  void append(Place place, Sequence first, std::uint32_t count, Lsn lsn, Slot slot);
+  // The LSN of an appended sequence, while it is remembered.
+  [[nodiscard]] std::optional<Lsn> lsn_of(Place place, Sequence sequence) const;
+
+  // Takes over what another table knows, but for the LSNs.
+  void assign(const Sessions& other);
+
+ private:
+  static constexpr std::size_t buckets = 2 * sessions_max;
+  static constexpr std::uint32_t empty_bucket = 0xFFFFFFFF;
+
+  [[nodiscard]] static std::size_t bucket_of(SessionId id);
+  [[nodiscard]] Place least_active() const;
+  void index(SessionId id, Place place);
+  void unindex(SessionId id);
+
+  std::vector<Session> sessions_;
+  std::vector<std::uint32_t> index_;  // open addressing, linear probing: places by id
+  std::unique_ptr<Lsn[]> lsns_;       // session_window_max a place
+  std::size_t size_ = 0;
+};
+
+}  // namespace synod::consensus

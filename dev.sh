@@ -1,0 +1,237 @@
+#!/usr/bin/env bash
+# The one script of Synod. `./dev.sh help` says what it can do. Works from any directory, as any user.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+build_dir=${BUILD_DIR:-$root/build}
+jobs=${JOBS:-$(nproc)}
+folders=(base wire consensus storage dataplane client replica bench cli tests)
+
+# What building and testing needs. libdpdk-dev brings the DPDK drivers (librte-net-*) that are loaded at run time.
+packages=(g++ meson ninja-build pkg-config libdpdk-dev liburing-dev libgtest-dev libbenchmark-dev libcli11-dev
+  libtomlplusplus-dev nlohmann-json3-dev libfmt-dev zstd python3)
+# What only the tests in network namespaces need; they need root, and skip themselves without it.
+packages_root=(iproute2 iputils-ping)
+
+help() {
+  cat <<'TEXT'
+usage: ./dev.sh COMMAND
+
+  run               install, build, then the main job: a cluster of three processes on disk replicates a real WAL,
+                    loses its leader, recovers, and is measured
+  test              install, build, run every test
+  bench             measure the parts (Google Benchmark), then latency and throughput of a whole cluster
+  deps              install the Debian packages that are missing (does nothing when none is)
+  build             build into ./build
+  format [--check]  format every source file, or say which are not
+  lint              format --check, clang-tidy, the layer rules, the shell scripts
+  sanitize [thread] every test under AddressSanitizer and UBSan (or ThreadSanitizer)
+  fuzz [SECONDS]    the random tests under sanitizers with new seeds, 60 s by default
+  help              this text
+
+environment: BUILD_DIR (default ./build), JOBS (default: all cores), CXX (g++; clang++-19 works too)
+TEXT
+}
+
+say() { printf '==> %s\n' "$*"; }
+die() {
+  printf 'dev.sh: %s\n' "$*" >&2
+  exit 1
+}
+
+# Prints those of the given packages that are not installed.
+missing_packages() {
+  local installed
+  installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "$@" 2>/dev/null || true)
+  local package
+  for package in "$@"; do
+    grep -qxF "installed $package" <<<"$installed" || printf '%s\n' "$package"
+  done
+}
+
+# Installs what is missing of the given packages. Needs no privilege and no network when nothing is.
+install() {
+  command -v dpkg-query >/dev/null || {
+    say "not a Debian system: make sure that you have the equivalents of: $*"
+    return
+  }
+  local missing
+  mapfile -t missing < <(missing_packages "$@")
+  ((${#missing[@]})) || return 0
+  local apt=(env DEBIAN_FRONTEND=noninteractive apt-get)
+  if ((EUID != 0)); then
+    command -v sudo >/dev/null || die "packages are missing; as root, run: apt-get install ${missing[*]}"
+    apt=(sudo "${apt[@]}")
+  fi
+  say "installing ${missing[*]}"
+  "${apt[@]}" update -q >/dev/null || say "apt-get update failed; trying with the package lists that are here"
+  "${apt[@]}" install -q -y --no-install-recommends "${missing[@]}" >/dev/null ||
+    die "could not install; try by hand: apt-get install ${missing[*]}"
+}
+
+deps() {
+  install "${packages[@]}"
+  ((EUID != 0)) || install "${packages_root[@]}"
+}
+
+# configure_and_build DIR [MESON OPTION...]
+configure_and_build() {
+  local dir=$1
+  shift
+  mkdir -p "$dir" 2>/dev/null || true
+  [[ -d $dir && -w $dir ]] || die "cannot write to $dir: set BUILD_DIR to a directory of yours, e.g. BUILD_DIR=/tmp/synod-build"
+  if [[ ! -f $dir/build.ninja ]]; then
+    say "configuring $dir"
+    meson setup "$dir" "$root" "$@" >"$dir/setup.log" 2>&1 || {
+      tail -n 20 "$dir/setup.log" >&2
+      die "meson could not configure $dir (all of it: $dir/setup.log)"
+    }
+  fi
+  say "building $dir"
+  ninja -C "$dir" -j "$jobs"
+}
+
+build() {
+  deps
+  configure_and_build "$build_dir"
+}
+
+# Runs every test of a build directory and prints how many passed. Fails when one failed or none ran.
+run_tests() {
+  local dir=$1
+  rm -f "$dir"/meson-logs/testlog*.json
+  meson test -C "$dir" --no-rebuild --num-processes "$jobs" --print-errorlogs || true
+  python3 "$root/tests/summary.py" "$dir"
+}
+
+# Shared memory, sockets and data of the tests go under TMPDIR and are removed by the tests.
+test_all() {
+  build
+  say "testing"
+  run_tests "$build_dir"
+}
+
+run() {
+  build
+  exec "$root/tests/demo.sh" "$build_dir"
+}
+
+bench() {
+  build
+  local program
+  while read -r program; do
+    say "${program#"$build_dir"/}"
+    "$program" --benchmark_min_time=0.2
+  done < <(find "$build_dir" -type f -name '*_bench' -perm -u+x | sort)
+  local measure
+  for measure in latency throughput; do
+    say "synod bench $measure"
+    "$build_dir/cli/synod" bench "$measure" --seconds 5
+  done
+}
+
+# Prints the paths of our own files with one of the given endings.
+sources() {
+  local ending
+  for ending in "$@"; do
+    (cd "$root" && find "${folders[@]}" -type f -name "*.$ending" | sort)
+  done
+}
+
+format() {
+  install clang-format-19
+  local mode=(-i)
+  case ${1:-} in
+    '') ;;
+    --check) mode=(--dry-run --Werror) ;;
+    *) die "format: unknown option $1 (there is only --check)" ;;
+  esac
+  sources h cc | (cd "$root" && xargs clang-format-19 "${mode[@]}") || die "not formatted: run ./dev.sh format"
+}
+
+# clang-tidy reads the commands of a build directory; what it does not build is not looked at.
+tidy() {
+  install clang-tidy-19
+  configure_and_build "$build_dir"
+  python3 - "$build_dir/compile_commands.json" "$root" <<'PYTHON' |
+import json, os, sys
+commands, root = sys.argv[1], sys.argv[2]
+files = {os.path.realpath(os.path.join(c["directory"], c["file"])) for c in json.load(open(commands))}
+print("\n".join(sorted(f for f in files if f.startswith(os.path.realpath(root) + "/"))))
+PYTHON
+    xargs -P 2 -n 1 clang-tidy-19 -p "$build_dir" --quiet 2>/dev/null || die "clang-tidy found something"
+}
+
+lint() {
+  deps
+  say "format"
+  format --check
+  say "layers"
+  python3 "$root/tests/layers_test.py" "$root"
+  say "shell scripts"
+  local scripts
+  mapfile -t scripts < <(cd "$root" && printf '%s\n' dev.sh .ci/run && sources sh)
+  (cd "$root" && for script in "${scripts[@]}"; do bash -n "$script"; done)
+  ! command -v shellcheck >/dev/null || (cd "$root" && shellcheck "${scripts[@]}")
+  say "clang-tidy"
+  tidy
+  say "clean"
+}
+
+# The build with sanitizers: slower, with other warnings, so warnings do not stop it.
+build_sanitized() {
+  configure_and_build "$1" -Db_sanitize="$2" -Db_lundef=false -Dbuildtype=debugoptimized -Dwerror=false
+}
+
+sanitize() {
+  deps
+  case ${1:-address} in
+    address)
+      build_sanitized "$build_dir-asan" address,undefined
+      UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 run_tests "$build_dir-asan"
+      ;;
+    thread)
+      build_sanitized "$build_dir-tsan" thread
+      run_tests "$build_dir-tsan"
+      ;;
+    *) die "sanitize: unknown sanitizer $1 (address or thread)" ;;
+  esac
+}
+
+# Every test whose name contains Random takes its seed from SYNOD_TEST_SEED and prints it.
+fuzz() {
+  local seconds=${1:-60}
+  [[ $seconds =~ ^[0-9]+$ ]] || die "fuzz: '$seconds' is not a number of seconds"
+  deps
+  build_sanitized "$build_dir-asan" address,undefined
+  local log program seed rounds=0
+  log=$(mktemp)
+  # shellcheck disable=SC2064  # the name of this very file
+  trap "rm -f '$log'" EXIT
+  say "fuzzing for $seconds s"
+  SECONDS=0
+  while ((SECONDS < seconds)); do
+    seed=$((RANDOM * 1000000000 + RANDOM * 1000000))
+    while read -r program; do
+      SYNOD_TEST_SEED=$seed UBSAN_OPTIONS=halt_on_error=1 "$program" --gtest_filter='*Random*' >"$log" 2>&1 || {
+        cat "$log"
+        die "seed $seed failed; replay: SYNOD_TEST_SEED=$seed $program --gtest_filter='*Random*'"
+      }
+    done < <(find "$build_dir-asan/tests" -type f -name '*_test' -perm -u+x | sort)
+    rounds=$((rounds + 1))
+  done
+  say "$rounds rounds, nothing found"
+}
+
+main() {
+  local command=${1:-help}
+  (($# == 0)) || shift
+  case $command in
+    deps | build | run | bench | format | lint | sanitize | fuzz) "$command" "$@" ;;
+    test) test_all ;;
+    help | -h | --help) help ;;
+    *) die "unknown command '$command'; ./dev.sh help lists them" ;;
+  esac
+}
+
+main "$@"

@@ -1,0 +1,249 @@
+#include "replica/config.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <initializer_list>
+#include <toml++/toml.h>
+
+#include "wire/limits.h"
+
+namespace synod::replica {
+
+namespace {
+
+// One table of the file, with its place for messages.
+class Table {
+ public:
+  Table(const toml::table& table, std::string place) : table_(table), place_(std::move(place)) {}
+
+  [[nodiscard]] Result<> only(std::initializer_list<std::string_view> known) const {
+    for (const auto& [key, value] : table_) {
+      if (std::ranges::find(known, key.str()) != known.end()) continue;
+      return fail(fmt::format("{}: unknown key '{}'; known here: {}", place_, key.str(), fmt::join(known, ", ")));
+    }
+    return {};
+  }
+
+  [[nodiscard]] Result<std::string> text(std::string_view key) const {
+    const auto value = table_[key].value_exact<std::string>();
+    if (!value || value->empty()) return fail(fmt::format("{}: '{}' is missing or not a string", place_, key));
+    return *value;
+  }
+  [[nodiscard]] Result<std::string> text_or(std::string_view key, std::string fallback) const {
+    return table_.contains(key) ? text(key) : Result<std::string>(std::move(fallback));
+  }
+  [[nodiscard]] Result<std::uint64_t> number(std::string_view key, std::uint64_t low, std::uint64_t high) const {
+    const auto value = table_[key].value_exact<std::int64_t>();
+    if (!value || *value < static_cast<std::int64_t>(low) || *value > static_cast<std::int64_t>(high)) {
+      return fail(fmt::format("{}: '{}' is missing or not a number from {} to {}", place_, key, low, high));
+    }
+    return static_cast<std::uint64_t>(*value);
+  }
+  [[nodiscard]] Result<std::uint64_t> number_or(std::string_view key, std::uint64_t low, std::uint64_t high,
+                                                std::uint64_t fallback) const {
+    return table_.contains(key) ? number(key, low, high) : Result<std::uint64_t>(fallback);
+  }
+  [[nodiscard]] Result<bool> flag_or(std::string_view key, bool fallback) const {
+    if (!table_.contains(key)) return fallback;
+    const auto value = table_[key].value_exact<bool>();
+    if (!value) return fail(fmt::format("{}: '{}' is not true or false", place_, key));
+    return *value;
+  }
+  [[nodiscard]] Result<dataplane::Endpoint> endpoint(std::string_view key) const {
+    const auto value = text(key);
+    if (!value) return std::unexpected(value.error());
+    auto parsed = dataplane::parse_endpoint(*value);
+    if (!parsed) return fail(fmt::format("{}: '{}': {}", place_, key, parsed.error().text));
+    return *parsed;
+  }
+  [[nodiscard]] bool has(std::string_view key) const { return table_.contains(key); }
+  [[nodiscard]] const std::string& place() const { return place_; }
+
+ private:
+  const toml::table& table_;
+  std::string place_;
+};
+
+// Assigns a result's value or returns its error from the enclosing function.
+#define TAKE(target, expression)                                \
+  do {                                                          \
+    auto taken = (expression);                                  \
+    if (!taken) return std::unexpected(taken.error());          \
+    target = static_cast<decltype(target)>(*std::move(taken));  \
+  } while (false)
+
+Result<MemberConfig> parse_member(const Table& table) {
+  if (const auto known = table.only({"id", "address", "port"}); !known) return std::unexpected(known.error());
+  MemberConfig member;
+  std::uint64_t id = 0;
+  TAKE(id, table.number("id", 1, 65535));
+  member.id = ReplicaId(static_cast<std::uint16_t>(id));
+  if (table.has("address")) TAKE(member.address, table.endpoint("address"));
+  TAKE(member.port, table.text_or("port", ""));
+  return member;
+}
+
+Result<PortConfig> parse_port(const Table& table) {
+  if (const auto known = table.only({"name", "kind", "address", "device", "socket", "server", "mtu"}); !known) {
+    return std::unexpected(known.error());
+  }
+  PortConfig port;
+  std::string kind;
+  TAKE(port.name, table.text("name"));
+  TAKE(kind, table.text("kind"));
+  TAKE(port.address, table.endpoint("address"));
+  TAKE(port.mtu, table.number_or("mtu", 576, 9000, 0));
+  if (kind == "udp") {
+    port.kind = PortConfig::Kind::udp;
+  } else if (kind == "pair") {
+    port.kind = PortConfig::Kind::pair;
+    TAKE(port.device, table.text("socket"));
+    TAKE(port.server, table.flag_or("server", false));
+  } else if (kind == "dpdk") {
+    port.kind = PortConfig::Kind::device;
+    TAKE(port.device, table.text("device"));
+  } else {
+    return fail(fmt::format("{}: unknown kind '{}'; known: udp, pair, dpdk", table.place(), kind));
+  }
+  return port;
+}
+
+Result<> parse_timeouts(const Table& table, consensus::Timeouts& timeouts) {
+  if (const auto known = table.only({"heartbeat_ms", "election_ms_min", "election_ms_max"}); !known) return known;
+  std::uint64_t heartbeat = 0;
+  std::uint64_t low = 0;
+  std::uint64_t high = 0;
+  TAKE(heartbeat, table.number_or("heartbeat_ms", 1, 10'000, timeouts.heartbeat_us / 1000));
+  TAKE(low, table.number_or("election_ms_min", 2, 100'000, timeouts.election_us_min / 1000));
+  TAKE(high, table.number_or("election_ms_max", 2, 100'000, std::max(timeouts.election_us_max / 1000, 2 * low)));
+  if (low < 2 * heartbeat || high <= low) {
+    return fail(fmt::format("{}: an election timeout starts at two heartbeats, and its maximum is above its minimum", table.place()));
+  }
+  timeouts.heartbeat_us = heartbeat * 1000;
+  timeouts.election_us_min = low * 1000;
+  timeouts.election_us_max = high * 1000;
+  return {};
+}
+
+template <class Item>
+Result<std::vector<Item>> parse_list(const toml::table& root, const std::string& name, std::string_view key,
+                                     Result<Item> (*parse)(const Table&)) {
+  std::vector<Item> items;
+  const toml::array* list = root[key].as_array();
+  if (list == nullptr) return fail(fmt::format("{}: no [[{}]]", name, key));
+  for (std::size_t i = 0; i < list->size(); ++i) {
+    const toml::table* table = (*list)[i].as_table();
+    if (table == nullptr) return fail(fmt::format("{}: {} is not a list of tables", name, key));
+    auto item = parse(Table(*table, fmt::format("{}: {} {}", name, key, i + 1)));
+    if (!item) return std::unexpected(item.error());
+    items.push_back(*std::move(item));
+  }
+  return items;
+}
+
+// What only the whole file shows.
+Result<> check_whole(const Config& config, const std::string& name) {
+  if (config.members.size() > members_max) return fail(fmt::format("{}: more than {} members", name, members_max));
+  bool has_self = false;
+  for (std::size_t i = 0; i < config.members.size(); ++i) {
+    const MemberConfig& member = config.members[i];
+    for (std::size_t j = 0; j < i; ++j) {
+      if (config.members[j].id == member.id) return fail(fmt::format("{}: member {} is named twice", name, member.id.value()));
+    }
+    if (member.id == config.replica) {
+      has_self = true;
+      continue;
+    }
+    const bool known = std::ranges::any_of(config.ports, [&](const PortConfig& port) { return port.name == member.port; });
+    if (!known) return fail(fmt::format("{}: member {}: there is no port named '{}'", name, member.id.value(), member.port));
+    if (member.address.port == 0) return fail(fmt::format("{}: member {}: 'address' is missing", name, member.id.value()));
+  }
+  if (!has_self) return fail(fmt::format("{}: replica {} is not among the members", name, config.replica.value()));
+  return {};
+}
+
+Result<Config> parse_root(const toml::table& root, const std::string& name) {
+  const Table table(root, name);
+  const auto known = table.only({"cluster", "replica", "data", "memory_mb", "idle", "core", "timeouts", "member", "port"});
+  if (!known) return std::unexpected(known.error());
+  Config config;
+  std::uint64_t replica = 0;
+  std::string idle;
+  TAKE(config.cluster, table.text("cluster"));
+  TAKE(replica, table.number("replica", 1, 65535));
+  config.replica = ReplicaId(static_cast<std::uint16_t>(replica));
+  TAKE(config.data, table.text("data"));
+  TAKE(config.memory_mb, table.number_or("memory_mb", 64, 1U << 20, config.memory_mb));
+  TAKE(idle, table.text_or("idle", to_string(config.idle)));
+  TAKE(config.idle, dataplane::parse_idle_policy(idle));
+  if (table.has("core")) {
+    unsigned core = 0;
+    TAKE(core, table.number("core", 0, 1023));
+    config.core = core;
+  }
+  if (const toml::table* timeouts = root["timeouts"].as_table()) {
+    if (auto parsed = parse_timeouts(Table(*timeouts, name + ": timeouts"), config.timeouts); !parsed) {
+      return std::unexpected(parsed.error());
+    }
+  }
+  TAKE(config.members, parse_list<MemberConfig>(root, name, "member", &parse_member));
+  TAKE(config.ports, parse_list<PortConfig>(root, name, "port", &parse_port));
+  if (const auto checked = check_whole(config, name); !checked) return std::unexpected(checked.error());
+  return config;
+}
+
+#undef TAKE
+
+}  // namespace
+
+std::vector<ReplicaId> Config::member_ids() const {
+  std::vector<ReplicaId> ids;
+  for (const MemberConfig& member : members) ids.push_back(member.id);
+  return ids;
+}
+
+Result<Config> parse_config(std::string_view text, const std::string& name) {
+  try {
+    return parse_root(toml::parse(text, name), name);
+  } catch (const toml::parse_error& error) {
+    return fail(fmt::format("{}:{}: {}", name, error.source().begin.line, error.description()));
+  }
+}
+
+Result<Config> load_config(const std::string& path) {
+  try {
+    return parse_root(toml::parse_file(path), path);
+  } catch (const toml::parse_error& error) {
+    if (error.source().begin.line == 0) return fail(fmt::format("cannot read {}: name a configuration file", path));
+    return fail(fmt::format("{}:{}: {}", path, error.source().begin.line, error.description()));
+  }
+}
+
+std::string to_toml(const Config& config) {
+  std::string text = fmt::format("cluster = \"{}\"\nreplica = {}\ndata = \"{}\"\nmemory_mb = {}\nidle = \"{}\"\n", config.cluster,
+                                 config.replica.value(), config.data, config.memory_mb, to_string(config.idle));
+  if (config.core) text += fmt::format("core = {}\n", *config.core);
+  text += fmt::format("\n[timeouts]\nheartbeat_ms = {}\nelection_ms_min = {}\nelection_ms_max = {}\n",
+                      config.timeouts.heartbeat_us / 1000, config.timeouts.election_us_min / 1000,
+                      config.timeouts.election_us_max / 1000);
+  for (const MemberConfig& member : config.members) {
+    text += fmt::format("\n[[member]]\nid = {}\n", member.id.value());
+    if (member.id == config.replica) continue;
+    text += fmt::format("address = \"{}\"\nport = \"{}\"\n", dataplane::to_string(member.address), member.port);
+  }
+  for (const PortConfig& port : config.ports) {
+    text += fmt::format("\n[[port]]\nname = \"{}\"\naddress = \"{}\"\n", port.name, dataplane::to_string(port.address));
+    if (port.mtu != 0) text += fmt::format("mtu = {}\n", port.mtu);
+    switch (port.kind) {
+      case PortConfig::Kind::udp: text += "kind = \"udp\"\n"; break;
+      case PortConfig::Kind::pair:
+        text += fmt::format("kind = \"pair\"\nsocket = \"{}\"\nserver = {}\n", port.device, port.server);
+        break;
+      case PortConfig::Kind::device: text += fmt::format("kind = \"dpdk\"\ndevice = \"{}\"\n", port.device); break;
+    }
+  }
+  return text;
+}
+
+}  // namespace synod::replica

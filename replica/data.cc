@@ -1,0 +1,22 @@
+#include "replica/data.h"
+
+namespace synod::replica {
+
+Result<Data> Data::open(const std::string& directory) {
+  auto device = storage::open_directory(directory);
+  if (!device) return std::unexpected(device.error());
+  Data data;
+  data.disk_ = *std::move(device);
+  return data;
+}
+
+Result<Data> Data::make_memory(std::uint64_t bytes, const std::string& cluster, ReplicaId replica, std::uint16_t members) {
+  Data data;
+  data.memory_ = std::make_unique<storage::MemoryDevice>(bytes);
+  if (auto formatted = storage::format_memory(*data.memory_, storage::cluster_id(cluster), replica, members); !formatted) {
+    return std::unexpected(formatted.error());
+  }
+  return data;
+}
+
+}  // namespace synod::replica

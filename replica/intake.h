@@ -1,0 +1,62 @@
+// The leader's intake: admits appends and gathers them into the body of the next slot.
+//
+// Batching without timers: everything that one poll of the ports brought becomes one slot, up to a size limit; while the window is
+// full the batch goes on growing. Admission follows `proposed`, the log state ahead of the applied one by what this leader has
+// proposed, so a duplicate is refused here and is never chosen (rule 8).
+//
+// Owns: the open batch's body until it is taken. Thread: the node's.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+
+#include "base/fixed_vector.h"
+#include "consensus/log_state.h"
+#include "replica/body_pool.h"
+#include "wire/body.h"
+#include "wire/client.h"
+
+namespace synod::replica {
+
+class Intake {
+ public:
+  explicit Intake(BodyPool& pool) : pool_(pool) {}
+
+  // This replica became leader: everything that it may extend is in `applied` and was then applied to proposed().
+  void begin(const consensus::LogState& applied);
+  [[nodiscard]] consensus::LogState& proposed() { return proposed_; }
+  // Call after the open slots were applied to proposed().
+  void begin_admitting();
+  void stop();
+
+  enum class Verdict : std::uint8_t { admitted, duplicate, gap, evicted, busy };
+  struct Admission {
+    Verdict verdict;
+    Sequence next;                   // for gap: the next sequence that would be admitted
+    consensus::Sessions::Place place = 0;
+  };
+  // Takes the part of the request that was not admitted before. `duplicate`: all of it was.
+  [[nodiscard]] Admission append(const wire::AppendView& request);
+  // Puts an opening into the batch and closes it: what it may evict must be decided before the next append is admitted.
+  [[nodiscard]] bool open_session(const Uuid& client);
+
+  [[nodiscard]] bool has_batch() const { return body_ != no_body && !writer_.empty(); }
+  // No append fits any more until the batch is taken.
+  [[nodiscard]] bool is_closed() const { return closed_; }
+
+  // The finished batch, as the value of `slot`; applied to proposed(). The caller owns the body.
+  [[nodiscard]] consensus::Value take(Slot slot);
+
+ private:
+  [[nodiscard]] bool make_room(std::size_t bytes, std::uint32_t entries);
+
+  BodyPool& pool_;
+  consensus::LogState proposed_{false};
+  std::array<Sequence, sessions_max> admitted_{};  // by session place: the highest in proposed() or in the batch
+  BodyHandle body_ = no_body;
+  wire::BodyWriter writer_;
+  bool closed_ = false;
+};
+
+}  // namespace synod::replica

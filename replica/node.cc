@@ -1,0 +1,226 @@
+#include "replica/node.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "replica/recovery.h"
+#include "wire/message.h"
+
+namespace synod::replica {
+
+namespace {
+
+constexpr std::size_t openings_max = 256;
+constexpr std::size_t tails_max = 1024;
+
+// Bodies: one an open slot in the acceptor, one an open slot that a candidate fetched, the open batch, and what one step moves.
+std::size_t pool_bodies(std::size_t window_slots) { return 2 * window_slots + 8; }
+
+// Slots that the journal can hold: a no-op's record is its header.
+std::size_t index_slots(const storage::DeviceInfo& device) { return device.size_bytes / sizeof(wire::RecordHeader); }
+
+}  // namespace
+
+struct Node::Parts {
+  std::unique_ptr<storage::Journal> journal;
+  std::unique_ptr<consensus::LogState> log;
+  std::unique_ptr<SlotIndex> index;
+  std::vector<wire::MemberUuid> members;
+  Ballot promised;
+  std::map<Slot, OpenRecord> open;
+};
+
+Result<std::unique_ptr<Node>> Node::open(const NodeOptions& options, storage::DeviceRef device) {
+  Parts parts;
+  parts.log = std::make_unique<consensus::LogState>(true);
+  parts.index = std::make_unique<SlotIndex>(index_slots(device.info()));
+  Recovery recovery(*parts.log, *parts.index);
+  auto journal = storage::Journal::open(
+      device, options.cluster, options.self, options.journal,
+      [&recovery](const wire::RecordHeader& header, storage::Location location, Bytes body, const storage::Watermarks& watermarks) {
+        recovery.visit(header, location, body, watermarks);
+      });
+  if (!journal) return std::unexpected(journal.error());
+  parts.journal = std::move(*journal);
+  if (const auto finished = recovery.finish(parts.journal->recovered().watermarks); !finished) {
+    return std::unexpected(finished.error());
+  }
+  parts.promised = recovery.promised();
+  parts.members = recovery.members();
+  parts.open = recovery.open();
+
+  const Uuid disk = parts.journal->recovered().identity.disk;
+  for (const wire::MemberUuid& member : parts.members) {
+    if (member.replica == options.self && member.uuid != disk) {
+      return fail("the journal records another disk under this replica's id: it was copied; use the original, or add a new member");
+    }
+    if (options.configuration.place_of(member.replica) == consensus::Configuration::not_a_member) {
+      return fail(fmt::format("the journal records member {} which the configuration does not name: correct the members",
+                              member.replica.value()));
+    }
+  }
+  if (!parts.members.empty() && parts.members.size() != options.configuration.size()) {
+    return fail("the journal records another number of members than the configuration names: correct the members");
+  }
+  return std::unique_ptr<Node>(new Node(options, std::move(parts)));
+}
+
+Node::Node(const NodeOptions& options, Parts&& parts)
+    : options_(options),
+      journal_(std::move(parts.journal)),
+      messenger_({options.cluster, options.group, options.self,
+                  {journal_->recovered().identity.disk, journal_->recovered().identity.open_count}},
+                 {}),
+      pool_(pool_bodies(options.window_slots)),
+      engine_({.self = options.self,
+               .configuration = options.configuration,
+               .incarnation = messenger_.local().incarnation,
+               .window_slots = options.window_slots,
+               .timeouts = options.timeouts,
+               .seed = options.seed},
+              {parts.promised, parts.log->applied(), parts.members}),
+      log_state_(std::move(parts.log)),
+      log_(*log_state_),
+      index_(std::move(parts.index)),
+      intake_(pool_),
+      reads_(messenger_, *journal_, *index_),
+      staged_(options.window_slots),
+      openings_(openings_max),
+      tails_(tails_max),
+      durable_slot_(log_.applied()) {
+  for (const auto& [slot, record] : parts.open) {
+    CHECK(slot > log_.applied());
+    if (slot > log_.applied() + options_.window_slots) continue;  // cannot be: accepted beyond the window
+    const BodyHandle body = pool_.acquire_copy(record.body);
+    const bool chosen = record.header.kind == wire::RecordKind::chosen;
+    engine_.restore(slot, record.header.ballot, {record.header.body_checksum, record.header.body_bytes, body}, chosen);
+    staged_[slot.value() % staged_.size()] = {PersistNumber{}, record.location};
+  }
+}
+
+void Node::set_route(ReplicaId peer, const dataplane::Route& route) {
+  if (routes_.size() <= peer.value()) {
+    routes_.resize(peer.value() + std::size_t{1});
+    has_route_.resize(peer.value() + std::size_t{1});
+  }
+  routes_[peer.value()] = route;
+  has_route_[peer.value()] = 1;
+  reads_.set_route(peer, route);
+}
+
+bool Node::poll_once(std::uint64_t now_us) {
+  now_us_ = now_us;
+  if (started_us_ == 0) started_us_ = now_us;
+  const std::size_t packets = messenger_.poll([this](const dataplane::Message& message) {
+    // What a process of an older or newer version, or anybody else, sends must not reach the wrong half.
+    if (wire::is_client_message(message.header.type)) {
+      on_client(message);
+    } else {
+      on_peer(message);
+    }
+  });
+  const PersistNumber before = journal_->durable();
+  poll_journal();
+  effects_.clear();
+  grant(effects_);
+  engine_.on_tick(now_us, effects_);
+  carry_out();
+  propose_batch();
+  drain();
+  answer_tails();
+  reads_.start(durable_slot(), engine_.promised(), engine_.commit());
+  return packets > 0 || journal_->durable() != before || !journal_->idle();
+}
+
+void Node::poll_journal() {
+  const PersistNumber durable = journal_->poll([this](const storage::ReadResult& result) { reads_.on_read(result, log_.tail()); });
+  engine_.on_durable(durable);
+  if (failed_ || !journal_->failed().has_value()) return;
+  failed_ = true;
+  fmt::print(stderr, "synod: replica {}: the journal failed ({}): this replica votes no more; replace its disk\n",
+             options_.self.value(), *journal_->failed());
+  effects_.clear();
+  engine_.stop_voting(effects_);
+  carry_out();
+}
+
+void Node::grant(consensus::Effects& effects) const {
+  // One record a call, of the largest size, if the journal can take it; heartbeats and learning go on without.
+  effects.votes_max = !failed_ && journal_->can_stage(wire::RecordKind::accepted, body_bytes_max) ? 1 : 0;
+  effects.controls_max = !failed_ && journal_->can_stage(wire::RecordKind::promise, members_max * sizeof(wire::MemberUuid)) ? 1 : 0;
+}
+
+void Node::propose_batch() {
+  if (!intake_.has_batch() || !engine_.can_propose()) return;
+  effects_.clear();
+  grant(effects_);
+  if (!effects_.may_stage_vote()) return;
+  engine_.propose(intake_.take(engine_.next_slot()), effects_);
+  carry_out();
+}
+
+void Node::drain() {
+  for (bool more = true; more;) {
+    effects_.clear();
+    grant(effects_);
+    more = engine_.pump(effects_);
+    carry_out();
+  }
+}
+
+void Node::on_peer(const dataplane::Message& message) {
+  const auto decoded = wire::decode_peer_message(message.header, message.payload, promise_slots_);
+  if (!decoded) {
+    ++counters_.bad_messages;
+    return;
+  }
+  effects_.clear();
+  grant(effects_);
+  BodyHandle body = no_body;
+  if (effects_.may_stage_vote() && engine_.wants_body(*decoded)) {
+    const Bytes bytes = message.payload.subspan(sizeof(wire::RecordHeader));
+    if (!wire::BodyView::decode(bytes)) {
+      ++counters_.bad_bodies;
+      return;
+    }
+    body = pool_.acquire_copy(bytes);
+    if (body == no_body && !bytes.empty()) ++counters_.starved;
+  }
+  engine_.on_message(*decoded, body, effects_);
+  carry_out();
+}
+
+void Node::submit() {
+  journal_->flush({engine_.promised(), engine_.commit()});
+  journal_->submit();
+}
+
+wire::StatusAnswer Node::status() const {
+  const dataplane::MessengerCounters& packets = messenger_.counters();
+  wire::StatusAnswer status;
+  status.promised = engine_.promised();
+  status.commit = engine_.commit();
+  status.durable = durable_slot_;
+  status.tail = log_.tail();
+  status.journal_bytes = journal_->bytes_used();
+  status.journal_bytes_capacity = journal_->bytes_capacity();
+  status.sessions = log_.sessions().size();
+  status.appends = counters_.entries_applied;
+  status.elections = engine_.counters().elections;
+  status.packets_received = packets.packets_received;
+  status.packets_sent = packets.packets_sent;
+  status.packets_dropped = packets.dropped_total() + packets.send_dropped + counters_.bad_messages + counters_.bad_bodies;
+  status.uptime_us = now_us_ - started_us_;
+  status.replica = options_.self;
+  status.leader = engine_.leader();
+  status.members = static_cast<std::uint16_t>(options_.configuration.size());
+  status.role = engine_.role();
+  status.votes = engine_.may_vote() ? 1 : 0;
+  status.stable = journal_->device_info().stable ? 1 : 0;
+  return status;
+}
+
+}  // namespace synod::replica

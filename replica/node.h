@@ -1,0 +1,146 @@
+// The node: one replica of one group. The one place that joins engine, journal and ports; everything it does happens in poll_once.
+//
+//   1. ports      bounded bursts -> gateway -> engine.on_message / intake
+//   2. journal    completions -> engine.on_durable, finished reads
+//   3. time       one tick
+//   4. intake     what this poll brought becomes one slot; then the engine is pumped until it is drained, its effects carried out
+//   5. (the caller) flush: packets leave; submit: one system call for the disk. In a box: poll all nodes, flush all, submit all
+//
+// Thread: one, pinned by the caller. No heap after open. Faults are counted; a failed disk stops voting and is reported by status.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "base/error.h"
+#include "base/ring.h"
+#include "consensus/engine.h"
+#include "consensus/log_state.h"
+#include "dataplane/messenger.h"
+#include "replica/body_pool.h"
+#include "replica/intake.h"
+#include "replica/reads.h"
+#include "replica/slot_index.h"
+#include "storage/journal.h"
+#include "wire/client.h"
+
+namespace synod::replica {
+
+struct NodeOptions {
+  ClusterId cluster;
+  GroupId group;
+  ReplicaId self;
+  consensus::Configuration configuration;
+  consensus::Timeouts timeouts;
+  storage::JournalLimits journal;
+  std::size_t window_slots = window_slots_max;
+  std::uint64_t seed = 0;
+};
+
+struct NodeCounters {
+  std::uint64_t bad_messages = 0;      // passed the packet's gateway and failed the message's
+  std::uint64_t bad_bodies = 0;
+  std::uint64_t starved = 0;           // accepts without a free body or room in the journal
+  std::uint64_t appends_refused = 0;
+  std::uint64_t entries_applied = 0;
+  std::uint64_t slots_void = 0;
+};
+
+class Node {
+ public:
+  // Opens the journal, recovers, counts this open. Blocks; may allocate.
+  [[nodiscard]] static Result<std::unique_ptr<Node>> open(const NodeOptions& options, storage::DeviceRef device);
+
+  // Ports may be added while the node runs, on its thread.
+  std::uint8_t add_port(dataplane::PortRef port) { return messenger_.add_port(port); }
+  void set_route(ReplicaId peer, const dataplane::Route& route);
+
+  // Returns whether there was anything to do. now_us is monotonic.
+  bool poll_once(std::uint64_t now_us);
+  void flush() { messenger_.flush(); }
+  void submit();
+
+  [[nodiscard]] const consensus::Engine& engine() const { return engine_; }
+  [[nodiscard]] const consensus::LogState& log() const { return log_; }
+  [[nodiscard]] const storage::Journal& journal() const { return *journal_; }
+  [[nodiscard]] const dataplane::Messenger& messenger() const { return messenger_; }
+  [[nodiscard]] const NodeCounters& counters() const { return counters_; }
+  [[nodiscard]] const Incarnation& incarnation() const { return messenger_.local().incarnation; }
+  [[nodiscard]] wire::StatusAnswer status() const;
+
+ private:
+  struct Parts;  // what recovery made, before there is a node
+  explicit Node(const NodeOptions& options, Parts&& parts);
+
+  // node.cc: the loop
+  void poll_journal();
+  void propose_batch();
+  void drain();
+  void grant(consensus::Effects& effects) const;
+  void on_peer(const dataplane::Message& message);
+  void on_client(const dataplane::Message& message);
+
+  // node_effects.cc: carrying out what the engine asks for
+  void carry_out();
+  void persist(const consensus::Persist& record);
+  void send(const consensus::Send& send);
+  void commit(const consensus::Commit& commit);
+  void change_leadership();
+  [[nodiscard]] Slot durable_slot();
+
+  // node_clients.cc: what clients ask
+  void on_open_session(const wire::OpenSession& request, const dataplane::Message& message);
+  void on_append(const wire::AppendView& request, const dataplane::Message& message);
+  void on_tail(const wire::Tail& request, const dataplane::Message& message);
+  void on_read_request(const wire::Read& request, const dataplane::Message& message);
+  void answer_appended(const wire::Append& request, consensus::Sessions::Place place, const dataplane::Route& client);
+  void answer_run(const consensus::AppliedRun& run);
+  void flush_answer();
+  void answer_tails();
+  void refuse(const dataplane::Route& client, wire::Refused refused);
+  template <class T>
+  void answer(const dataplane::Route& client, wire::MessageType type, const T& payload);
+
+  NodeOptions options_;
+  std::unique_ptr<storage::Journal> journal_;
+  dataplane::Messenger messenger_;
+  BodyPool pool_;
+  consensus::Engine engine_;
+  std::unique_ptr<consensus::LogState> log_state_;
+  consensus::LogState& log_;
+  std::unique_ptr<SlotIndex> index_;
+  Intake intake_;
+  Reads reads_;
+
+  consensus::Effects effects_;
+  std::vector<storage::Journal::Staged> staged_;  // by slot: where its newest record lies
+  std::array<wire::PromisedSlot, window_slots_max> promise_slots_{};
+  std::array<std::byte, wire::encode_scratch_bytes> scratch_{};
+  std::vector<dataplane::Route> routes_;  // by replica id
+  std::vector<std::uint8_t> has_route_;
+
+  struct Opening {
+    Uuid client;
+    std::uint64_t request = 0;
+    dataplane::Route route;
+  };
+  struct TailWait {
+    std::uint64_t request = 0;
+    dataplane::Route route;
+    Probe probe;
+  };
+  std::array<dataplane::Route, sessions_max> session_routes_{};   // by session place
+  std::array<SessionId, sessions_max> session_route_ids_{};       // whose route it is
+  Ring<Opening> openings_;
+  Ring<TailWait> tails_;
+  consensus::AppliedRun pending_answer_;   // runs of one session that follow each other are answered together
+  Slot durable_slot_;
+  std::uint64_t now_us_ = 0;
+  std::uint64_t started_us_ = 0;
+  bool failed_ = false;
+  NodeCounters counters_;
+};
+
+}  // namespace synod::replica

@@ -1,0 +1,190 @@
+// What clients ask of a node, and how they are answered.
+#include "base/check.h"
+#include "replica/node.h"
+#include "wire/client.h"
+
+namespace synod::replica {
+
+using dataplane::Message;
+using dataplane::Route;
+using wire::MessageType;
+using wire::RefusalReason;
+
+template <class T>
+void Node::answer(const Route& client, MessageType type, const T& payload) {
+  wire::PacketHeader header;
+  header.type = type;
+  header.ballot = engine_.promised();
+  header.commit = engine_.commit();
+  messenger_.send(client, header, bytes_of(payload));
+}
+
+void Node::refuse(const Route& client, wire::Refused refused) {
+  ++counters_.appends_refused;
+  refused.leader = engine_.leader();
+  answer(client, MessageType::refused, refused);
+}
+
+void Node::on_client(const Message& message) {
+  const Bytes payload = message.payload;
+  const auto handle = [&]<class T>(std::expected<T, RefusalReason> request, auto use) {
+    if (request) return use(*request);
+    // The request number, if there is one, is the first field of every request but an append.
+    const std::uint64_t number =
+        message.header.type == MessageType::append || payload.size() < 8 ? 0 : load<std::uint64_t>(payload);
+    refuse(message.from, {.request = number, .reason = request.error()});
+  };
+  switch (message.header.type) {
+    case MessageType::append:
+      return handle(wire::decode_append(payload), [&](const auto& r) { on_append(r, message); });
+    case MessageType::open_session:
+      return handle(wire::decode_client<wire::OpenSession>(payload), [&](const auto& r) { on_open_session(r, message); });
+    case MessageType::tail:
+      return handle(wire::decode_client<wire::Tail>(payload), [&](const auto& r) { on_tail(r, message); });
+    case MessageType::read:
+      return handle(wire::decode_client<wire::Read>(payload), [&](const auto& r) { on_read_request(r, message); });
+    case MessageType::status:
+      return handle(wire::decode_client<wire::Status>(payload), [&](const auto& r) {
+        wire::StatusAnswer reply = status();
+        reply.request = r.request;
+        answer(message.from, MessageType::status_answer, reply);
+      });
+    default: ++counters_.bad_messages;  // an answer sent to a replica
+  }
+}
+
+void Node::on_open_session(const wire::OpenSession& request, const Message& message) {
+  const auto refuse_it = [&](RefusalReason reason) { refuse(message.from, {.request = request.request, .reason = reason}); };
+  if (!engine_.is_leader()) return refuse_it(RefusalReason::not_leader);
+  if (!journal_->has_space()) return refuse_it(RefusalReason::no_space);
+  const Uuid client = message.header.incarnation.disk;
+  for (std::size_t i = 0; i < openings_.size(); ++i) {
+    if (openings_[i].client != client) continue;
+    openings_[i] = {client, request.request, message.from};  // a retry: its opening is on its way
+    return;
+  }
+  if (openings_.full()) return refuse_it(RefusalReason::busy);
+  if (intake_.is_closed()) propose_batch();
+  if (!intake_.open_session(client)) return refuse_it(RefusalReason::busy);
+  openings_.push({client, request.request, message.from});
+}
+
+void Node::on_append(const wire::AppendView& request, const Message& message) {
+  const wire::Append& append = request.header;
+  const auto refuse_it = [&](RefusalReason reason, Sequence sequence) {
+    refuse(message.from, {.session = append.session, .sequence = sequence, .reason = reason});
+  };
+  if (!engine_.is_leader()) return refuse_it(RefusalReason::not_leader, append.first);
+  if (!journal_->has_space()) return refuse_it(RefusalReason::no_space, append.first);
+  Intake::Admission admission = intake_.append(request);
+  if (admission.verdict == Intake::Verdict::busy && intake_.is_closed()) {
+    propose_batch();
+    admission = intake_.append(request);
+  }
+  switch (admission.verdict) {
+    case Intake::Verdict::evicted: return refuse_it(RefusalReason::evicted, append.first);
+    case Intake::Verdict::gap: return refuse_it(RefusalReason::gap, admission.next);
+    case Intake::Verdict::busy: return refuse_it(RefusalReason::busy, append.first);
+    case Intake::Verdict::duplicate: answer_appended(append, admission.place, message.from); break;
+    case Intake::Verdict::admitted: break;
+  }
+  session_routes_[admission.place] = message.from;
+  session_route_ids_[admission.place] = append.session;
+}
+
+// A repeated append whose entries are applied is answered again, one answer a stretch of consecutive LSNs. What is still on its way
+// is answered when it commits.
+void Node::answer_appended(const wire::Append& request, consensus::Sessions::Place place, const Route& client) {
+  const consensus::Sessions& sessions = log_.sessions();
+  if (sessions.at(place).id != request.session) return;  // opened, but not applied yet
+  wire::Appended appended{.session = request.session};
+  const auto send_stretch = [&] {
+    if (appended.count > 0) answer(client, MessageType::appended, appended);
+    appended.count = 0;
+  };
+  for (std::uint32_t i = 0; i < request.count; ++i) {
+    const Sequence sequence = request.first + i;
+    const auto lsn = sessions.lsn_of(place, sequence);
+    if (!lsn.has_value()) {
+      send_stretch();
+      if (sequence > sessions.at(place).last) return;
+      continue;  // older than the ring: a client never has so many in flight
+    }
+    if (appended.count > 0 && appended.first_lsn + appended.count != *lsn) send_stretch();
+    if (appended.count == 0) {
+      appended.first = sequence;
+      appended.first_lsn = *lsn;
+    }
+    ++appended.count;
+  }
+  send_stretch();
+}
+
+void Node::answer_run(const consensus::AppliedRun& run) {
+  if (!engine_.is_leader()) return;
+  if (run.kind == wire::RunKind::open_session) {
+    flush_answer();
+    for (std::size_t i = 0; i < openings_.size(); ++i) {
+      const Opening opening = openings_[i];
+      if (opening.client != run.client) continue;
+      answer(opening.route, MessageType::session_opened, wire::SessionOpened{opening.request, run.session});
+      openings_[i] = openings_.front();
+      openings_.pop();
+      return;
+    }
+    return;
+  }
+  consensus::AppliedRun& pending = pending_answer_;
+  if (pending.count > 0 && pending.session == run.session && pending.first + pending.count == run.first &&
+      pending.lsn + pending.count == run.lsn) {
+    pending.count += run.count;
+    return;
+  }
+  flush_answer();
+  pending = run;
+}
+
+void Node::flush_answer() {
+  const consensus::AppliedRun run = pending_answer_;
+  pending_answer_.count = 0;
+  // After a failover the client has perhaps not found us yet: its retry is answered from the session.
+  if (run.count == 0 || session_route_ids_[run.place] != run.session) return;
+  wire::Appended appended;
+  appended.session = run.session;
+  appended.first = run.first;
+  appended.first_lsn = run.lsn;
+  appended.count = run.count;
+  answer(session_routes_[run.place], MessageType::appended, appended);
+}
+
+void Node::on_tail(const wire::Tail& request, const Message& message) {
+  if (!engine_.is_leader()) return refuse(message.from, {.request = request.request, .reason = RefusalReason::not_leader});
+  if (tails_.full()) return refuse(message.from, {.request = request.request, .reason = RefusalReason::busy});
+  tails_.push({request.request, message.from, engine_.ask_probe()});
+}
+
+void Node::answer_tails() {
+  if (tails_.empty() || engine_.commit() < engine_.settled_slot()) return;
+  const Probe confirmed = engine_.confirmed_probe();
+  for (; !tails_.empty() && tails_.front().probe <= confirmed; tails_.pop()) {
+    answer(tails_.front().route, MessageType::tail_answer, wire::TailAnswer{tails_.front().request, log_.tail()});
+  }
+}
+
+void Node::on_read_request(const wire::Read& request, const Message& message) {
+  if (request.from >= request.to) {
+    return refuse(message.from, {.request = request.request, .reason = RefusalReason::malformed});
+  }
+  const bool readable = request.from < log_.tail() && index_->find(request.from) <= durable_slot();
+  if (!readable) {
+    // Nothing committed there, or not on our disk yet: say how far we are.
+    wire::ReadAnswer nothing;
+    nothing.request = request.request;
+    nothing.from = request.from;
+    nothing.tail = log_.tail();
+    return answer(message.from, MessageType::read_answer, nothing);
+  }
+  if (!reads_.read(request, message.from)) refuse(message.from, {.request = request.request, .reason = RefusalReason::busy});
+}
+
+}  // namespace synod::replica

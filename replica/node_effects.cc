@@ -1,0 +1,98 @@
+// Carrying out what the engine asks for, in the order of consensus/effects.h.
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/crc32c.h"
+#include "replica/message_id.h"
+#include "replica/node.h"
+#include "wire/message.h"
+
+namespace synod::replica {
+
+void Node::carry_out() {
+  for (const consensus::Persist& record : effects_.persists) persist(record);
+  for (const consensus::Send& message : effects_.sends) send(message);
+  for (const consensus::Serve& range : effects_.serves) reads_.serve(range);
+  for (const consensus::Commit& slot : effects_.commits) commit(slot);
+  flush_answer();
+  if (effects_.leadership_changed) change_leadership();
+  for (const BodyHandle body : effects_.releases) pool_.release(body);
+}
+
+void Node::persist(const consensus::Persist& record) {
+  wire::RecordHeader header{.slot = record.slot, .ballot = record.ballot, .kind = record.kind};
+  Bytes body = pool_.body(record.value);
+  std::array<wire::MemberUuid, members_max> members;
+  if (record.kind == wire::RecordKind::members) {
+    const auto uuids = engine_.member_uuids();
+    std::copy(uuids.begin(), uuids.end(), members.begin());
+    body = std::as_bytes(std::span(members).first(uuids.size()));
+    header.body_checksum = Checksum(crc32c(body));
+  } else {
+    header.body_checksum = record.value.checksum;
+  }
+  header.body_bytes = static_cast<std::uint32_t>(body.size());
+  const storage::Journal::Staged staged = journal_->stage(wire::seal(header), body);
+  if (record.slot != Slot{}) staged_[record.slot.value() % staged_.size()] = staged;
+}
+
+void Node::send(const consensus::Send& message) {
+  const std::size_t to = message.to.value();
+  if (to >= routes_.size() || has_route_[to] == 0) return;  // its port is not attached yet
+  wire::EncodedPayload encoded = wire::encode_peer_payload(message.payload, scratch_);
+  wire::PacketHeader header;
+  header.type = encoded.type;
+  header.destination = message.to;
+  header.ballot = message.ballot;
+  header.commit = message.commit;
+  header.probe = message.probe;
+  if (const auto* accept = std::get_if<wire::Accept>(&message.payload)) {
+    const wire::RecordHeader& record = accept->record.header;
+    header.message_id = stable_message_id(encoded.type, record.ballot, record.slot);
+    encoded.body = pool_.body({record.body_checksum, record.body_bytes, message.body});
+  } else if (const auto* value = std::get_if<wire::Value>(&message.payload)) {
+    const wire::RecordHeader& record = value->record.header;
+    header.message_id = stable_message_id(encoded.type, record.ballot, record.slot);
+    encoded.body = pool_.body({record.body_checksum, record.body_bytes, message.body});
+  }
+  messenger_.send(routes_[to], header, encoded.head, encoded.body);
+}
+
+void Node::commit(const consensus::Commit& slot) {
+  const auto body = wire::BodyView::decode(pool_.body(slot.value));
+  CHECK(body.has_value());  // it passed the gateway when it came, or we made it
+  const Lsn base = log_.tail();
+  log_.apply(slot.slot, slot.value.checksum, *body, [this](const consensus::AppliedRun& run) { answer_run(run); });
+  const std::uint64_t entries = log_.tail() - base;
+  counters_.entries_applied += entries;
+  if (entries < body->header().entries) ++counters_.slots_void;
+  index_->append(slot.slot, base, staged_[slot.slot.value() % staged_.size()]);
+}
+
+Slot Node::durable_slot() {
+  const PersistNumber durable = journal_->durable();
+  while (durable_slot_ < index_->commit() && (*index_)[durable_slot_ + 1].number <= durable) ++durable_slot_;
+  return durable_slot_;
+}
+
+void Node::change_leadership() {
+  intake_.stop();
+  openings_.clear();
+  for (; !tails_.empty(); tails_.pop()) {
+    const TailWait& wait = tails_.front();
+    refuse(wait.route, {.request = wait.request, .reason = wire::RefusalReason::not_leader});
+  }
+  if (!engine_.is_leader()) return;
+  // Rule 8: what our phase 1 found and proposed again comes before anything that we admit.
+  intake_.begin(log_);
+  for (Slot slot = engine_.commit() + 1; slot < engine_.next_slot(); ++slot) {
+    const consensus::AcceptedSlot* open = engine_.open_slot(slot);
+    CHECK(open != nullptr);
+    const auto body = wire::BodyView::decode(pool_.body(open->value));
+    CHECK(body.has_value());
+    intake_.proposed().apply(slot, open->value.checksum, *body, [](const consensus::AppliedRun&) {});
+  }
+  intake_.begin_admitting();
+}
+
+}  // namespace synod::replica

@@ -1,0 +1,152 @@
+#include "replica/process.h"
+
+#include <fmt/format.h>
+
+#include <memory>
+#include <vector>
+
+#include "base/prng.h"
+#include "dataplane/attach.h"
+#include "dataplane/clock.h"
+#include "dataplane/dpdk_port.h"
+#include "dataplane/eal.h"
+#include "dataplane/udp_port.h"
+#include "replica/data.h"
+#include "replica/node.h"
+#include "replica/stop.h"
+
+namespace synod::replica {
+
+namespace {
+
+// The ports of a process: opened here, polled by its node. Pairs are attached while the node runs, whenever their peer appears.
+class Ports {
+ public:
+  Ports(const Config& config, Node& node) : config_(config), node_(node) {}
+
+  [[nodiscard]] Result<> open() {
+    if (const auto started = start_dpdk(); !started) return started;
+    for (const PortConfig& port : config_.ports) {
+      const Result<> opened = open_one(port);
+      if (!opened) return fail(fmt::format("port {}: {}", port.name, opened.error().text));
+    }
+    return {};
+  }
+
+  // Gives newly attached ports to the node. Cheap: for every iteration.
+  void take_attached() {
+    for (Attaching& attaching : attaching_) {
+      if (auto port = attaching.task->take()) {
+        dpdk_.push_back(std::move(port));
+        use(*attaching.config, dataplane::PortRef(*dpdk_.back()));
+      }
+    }
+  }
+
+ private:
+  struct Attaching {
+    const PortConfig* config;
+    std::unique_ptr<dataplane::AttachTask> task;
+  };
+
+  [[nodiscard]] Result<> start_dpdk() {
+    dataplane::EalOptions options;
+    bool needed = false;
+    for (const PortConfig& port : config_.ports) {
+      needed = needed || port.kind != PortConfig::Kind::udp;
+      // A PCI address has the form 0000:01:00.0
+      if (port.kind == PortConfig::Kind::device && port.device.size() > 4 && port.device[4] == ':') {
+        options.pci_devices.push_back(port.device.substr(0, port.device.find(',')));
+      }
+    }
+    if (config_.core) options.cores = {*config_.core};
+    if (!needed) return {};
+    if (auto started = dataplane::start_eal(options); !started) return started;
+    return dataplane::register_polling_thread();
+  }
+
+  [[nodiscard]] Result<> open_one(const PortConfig& port) {
+    switch (port.kind) {
+      case PortConfig::Kind::udp: {
+        auto opened = dataplane::UdpPort::open(port.address);
+        if (!opened) return std::unexpected(opened.error());
+        udp_.push_back(*std::move(opened));
+        use(port, dataplane::PortRef(*udp_.back()));
+        return {};
+      }
+      case PortConfig::Kind::pair: {
+        dataplane::PairedPortOptions options{.socket = port.device,
+                                             .role = port.server ? dataplane::PairRole::server : dataplane::PairRole::client,
+                                             .local = port.address};
+        if (port.mtu != 0) options.mtu = port.mtu;
+        auto task = dataplane::AttachTask::start(options);
+        if (!task) return std::unexpected(task.error());
+        attaching_.push_back({&port, *std::move(task)});
+        return {};
+      }
+      case PortConfig::Kind::device: {
+        dataplane::DpdkPortOptions options{.device = port.device, .local = port.address};
+        if (port.mtu != 0) options.mtu = port.mtu;
+        auto opened = dataplane::DpdkPort::open(options);
+        if (!opened) return std::unexpected(opened.error());
+        dpdk_.push_back(*std::move(opened));
+        use(port, dataplane::PortRef(*dpdk_.back()));
+        return {};
+      }
+    }
+    return {};
+  }
+
+  void use(const PortConfig& config, dataplane::PortRef port) {
+    const std::uint8_t index = node_.add_port(port);
+    for (const MemberConfig& member : config_.members) {
+      if (member.id != config_.replica && member.port == config.name) node_.set_route(member.id, {index, member.address});
+    }
+  }
+
+  const Config& config_;
+  Node& node_;
+  std::vector<std::unique_ptr<dataplane::UdpPort>> udp_;
+  std::vector<std::unique_ptr<dataplane::DpdkPort>> dpdk_;
+  std::vector<Attaching> attaching_;
+};
+
+Result<Data> open_data(const Config& config) {
+  if (config.data != data_memory) return Data::open(config.data);
+  return Data::make_memory(config.memory_mb << 20, config.cluster, config.replica,
+                           static_cast<std::uint16_t>(config.members.size()));
+}
+
+}  // namespace
+
+Result<> run_process(const Config& config) {
+  auto data = open_data(config);
+  if (!data) return std::unexpected(data.error());
+  NodeOptions options{.cluster = storage::cluster_id(config.cluster),
+                      .self = config.replica,
+                      .configuration = consensus::Configuration(config.member_ids()),
+                      .timeouts = config.timeouts,
+                      .seed = dataplane::now_ns()};
+  auto node = Node::open(options, data->device());
+  if (!node) return std::unexpected(node.error());
+  if (config.core) {
+    if (auto pinned = dataplane::pin_to_core(*config.core); !pinned) return pinned;
+  }
+  Ports ports(config, **node);
+  if (auto opened = ports.open(); !opened) return opened;
+  const storage::DeviceInfo& device = (*node)->journal().device_info();
+  fmt::print("replica {} of {} is up: {} entries, {}{}\n", config.replica.value(), config.cluster, (*node)->log().tail().value(),
+             device.description, device.stable ? "" : " (NOT durable)");
+  std::fflush(stdout);
+  dataplane::Idler idler(config.idle);
+  while (!stop_requested.load(std::memory_order_relaxed)) {
+    ports.take_attached();
+    const bool worked = (*node)->poll_once(dataplane::now_us());
+    (*node)->flush();
+    (*node)->submit();
+    idler.idle(worked);
+  }
+  return {};
+}
+
+}  // namespace synod::replica

@@ -1,0 +1,64 @@
+// Reading the log back from the journal: for clients (by LSN) and for peers that catch up (by slot). The journal is the only copy.
+//
+// Requests wait in bounded queues; at most the journal's limit of reads is in flight. Peers get at most half of it, so that a
+// laggard does not starve readers. Thread: the node's. No heap after construction.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/ring.h"
+#include "consensus/effects.h"
+#include "dataplane/messenger.h"
+#include "replica/slot_index.h"
+#include "storage/journal.h"
+#include "wire/client.h"
+
+namespace synod::replica {
+
+class Reads {
+ public:
+  Reads(dataplane::Messenger& messenger, storage::Journal& journal, const SlotIndex& index);
+
+  // Where a peer's messages go.
+  void set_route(ReplicaId peer, const dataplane::Route& route);
+
+  // A client's read, already validated: from < to, from is committed and durable here. False: too many wait.
+  [[nodiscard]] bool read(const wire::Read& request, const dataplane::Route& client);
+  // A peer's catch-up. What does not fit is dropped; the peer asks again.
+  void serve(const consensus::Serve& serve);
+
+  // Starts reads while there is room. `durable_slot`: records up to there can be read.
+  void start(Slot durable_slot, Ballot ballot, Slot commit);
+  void on_read(const storage::ReadResult& result, Lsn tail);
+
+ private:
+  struct ClientRead {
+    wire::Read request;
+    dataplane::Route client;
+  };
+  struct InFlight {
+    enum class Kind : std::uint8_t { none, client, peer } kind = Kind::none;
+    ClientRead client;
+    ReplicaId peer;
+    Slot slot;
+  };
+
+  [[nodiscard]] InFlight* free_place();
+  void answer_client(const InFlight& read, const wire::RecordView& record, Lsn tail);
+  void answer_peer(const InFlight& read, const wire::RecordView& record);
+
+  dataplane::Messenger& messenger_;
+  storage::Journal& journal_;
+  const SlotIndex& index_;
+  Ring<ClientRead> clients_;
+  Ring<consensus::Serve> serves_;
+  std::vector<InFlight> in_flight_;
+  std::size_t peers_in_flight_ = 0;
+  std::vector<dataplane::Route> routes_;  // by replica id; small ids
+  std::vector<std::byte> answer_;
+  Ballot ballot_;
+  Slot commit_;
+};
+
+}  // namespace synod::replica

@@ -1,0 +1,155 @@
+// What lies where in the file `journal` (or on a raw block device). docs/FORMATS.md says the same for strangers.
+//
+//   0       superblock: 4 copies of 4 KiB
+//   16 KiB  probe area: scratch space in which `open_directory` times durable writes. Holds nothing
+//   64 KiB  segments, one behind the other, each `segment_bytes` long, written with zeros when the journal is formatted
+//
+//   block   BlockHeader (128 bytes) | { record | zero to a multiple of 8 }* | zero to a multiple of 4 KiB
+//
+// Blocks lie back to back within a segment. A block never spans segments: one that does not fit behind its predecessor starts
+// the next segment. A record never spans blocks.
+//
+// Decoding is a gateway: bytes from a disk are hostile until decode_superblock or decode_block_header has returned a value.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <expected>
+#include <optional>
+
+#include "base/bytes.h"
+#include "base/ids.h"
+#include "storage/journal.h"
+
+namespace synod::storage {
+
+inline constexpr std::uint32_t device_block_bytes = 4096;
+inline constexpr std::uint32_t superblock_copies = 4;
+inline constexpr std::uint64_t probe_offset = superblock_copies * device_block_bytes;
+inline constexpr std::uint64_t probe_bytes = 48U << 10;
+inline constexpr std::uint64_t segments_offset = probe_offset + probe_bytes;
+static_assert(segments_offset == 64U << 10);
+
+inline constexpr std::uint64_t segment_bytes_min = 64U << 10;
+inline constexpr std::uint64_t segment_bytes_max = 1ULL << 30;
+inline constexpr std::uint32_t segments_min = 2;
+inline constexpr std::uint32_t block_bytes_limit = 4U << 20;  // no block of this version is larger
+
+inline constexpr std::uint64_t superblock_magic = 0x4C4E4A444F4E5953;  // "SYNODJNL"
+inline constexpr std::uint32_t block_magic = 0x424E5953;               // "SYNB"
+inline constexpr std::uint16_t layout_version = 1;
+
+// One copy is this struct and zeros up to 4 KiB. It fits in one 512-byte sector, so a torn copy is an old or an invalid one.
+struct Superblock {
+  std::uint64_t magic = superblock_magic;
+  std::uint16_t version = layout_version;
+  ReplicaId replica;
+  std::uint16_t members = 0;
+  std::uint16_t zero_a = 0;
+  std::uint64_t number = 0;  // of this superblock: the highest valid one rules
+  ClusterId cluster;
+  Uuid disk;
+  std::uint64_t open_count = 0;        // 0: formatted, never opened
+  std::uint64_t durable_sequence = 0;  // of the last block that this open found: durable, so it may never be missing again
+  std::uint64_t segment_bytes = 0;
+  std::uint32_t segments = 0;
+  std::uint32_t block_bytes = device_block_bytes;
+  std::array<std::byte, 424> zero_b{};
+  std::uint32_t zero_c = 0;
+  std::uint32_t checksum = 0;  // CRC32C of the 508 bytes before it
+};
+
+static_assert(Format<Superblock> && sizeof(Superblock) == 512);
+
+struct BlockHeader {
+  std::uint32_t magic = block_magic;
+  std::uint16_t version = layout_version;
+  std::uint16_t zero_a = 0;
+  ClusterId cluster;
+  Uuid disk;
+  std::uint64_t open_count = 0;        // never falls along the chain
+  std::uint64_t offset = 0;            // where this block lies on the device
+  std::uint32_t segment = 0;           // index of its segment
+  std::uint32_t generation = 1;        // how often the segment has been used, for recycling
+  std::uint64_t sequence = 0;          // 1 for the first block of the disk, then without a gap
+  std::uint64_t durable_sequence = 0;  // all blocks up to it were on stable storage when this one was written
+  std::uint64_t previous = 0;          // chain_value() of the block before
+  Ballot promised;                     // watermarks when this block was written
+  Slot commit;
+  std::uint32_t payload_bytes = 0;  // records with their padding to 8
+  std::uint32_t record_count = 0;   // 0 only in the first block of an open
+  std::array<std::byte, 16> zero_b{};
+  std::uint32_t payload_checksum = 0;  // CRC32C of the payload
+  std::uint32_t header_checksum = 0;   // CRC32C of the 124 bytes before it
+};
+
+static_assert(Format<BlockHeader> && sizeof(BlockHeader) == 128);
+
+// What the next block says in `previous`. Covers the payload, and through `previous` the whole chain before it.
+[[nodiscard]] constexpr std::uint64_t chain_value(const BlockHeader& header) {
+  return (std::uint64_t{header.header_checksum} << 32) | header.payload_checksum;
+}
+// What the first block of a disk says in `previous`: the first 8 bytes of the disk's uuid.
+[[nodiscard]] std::uint64_t chain_start(const Uuid& disk);
+
+// Length on the device.
+[[nodiscard]] constexpr std::uint64_t block_bytes(std::uint64_t payload_bytes) {
+  return align_up(sizeof(BlockHeader) + payload_bytes, device_block_bytes);
+}
+
+// Where segments begin and end.
+struct Geometry {
+  std::uint64_t segment_bytes = 0;
+  std::uint32_t segments = 0;
+
+  [[nodiscard]] constexpr std::uint64_t bytes() const { return segment_bytes * segments; }
+  [[nodiscard]] constexpr std::uint64_t end() const { return segments_offset + bytes(); }
+  [[nodiscard]] constexpr std::uint32_t segment_of(std::uint64_t offset) const {
+    return static_cast<std::uint32_t>((offset - segments_offset) / segment_bytes);
+  }
+  [[nodiscard]] constexpr std::uint64_t start_of(std::uint32_t segment) const {
+    return segments_offset + segment * segment_bytes;
+  }
+};
+
+[[nodiscard]] Geometry geometry_of(const Superblock& superblock);
+[[nodiscard]] Identity identity_of(const Superblock& superblock);
+
+enum class SuperblockFault : std::uint8_t { blank, bad_magic, bad_version, bad_checksum, bad_field };
+enum class BlockFault : std::uint8_t {
+  blank,
+  bad_magic,
+  bad_version,
+  bad_checksum,
+  other_cluster,
+  other_disk,
+  other_place,
+  bad_length
+};
+
+[[nodiscard]] const char* name(SuperblockFault fault);
+[[nodiscard]] const char* name(BlockFault fault);
+
+[[nodiscard]] Superblock seal(Superblock superblock);
+[[nodiscard]] BlockHeader seal(BlockHeader header);
+
+// The gateway for one copy.
+[[nodiscard]] std::expected<Superblock, SuperblockFault> decode_superblock(Bytes from);
+
+// The gateway for a header that should lie at `offset` of the disk that `superblock` describes. It judges the header alone: the
+// place in the chain and the payload are recovery's business.
+[[nodiscard]] std::expected<BlockHeader, BlockFault> decode_block_header(Bytes from, std::uint64_t offset,
+                                                                         const Superblock& superblock);
+
+// A superblock for a new journal of at least two segments within `capacity_bytes` (0 for segment_bytes: choose).
+struct NewJournal {
+  ClusterId cluster;
+  ReplicaId replica;
+  std::uint16_t members = 0;
+  Uuid disk;
+  std::uint64_t capacity_bytes = 0;
+  std::uint64_t segment_bytes = 0;
+};
+[[nodiscard]] Result<Superblock> plan_superblock(const NewJournal& journal);
+
+}  // namespace synod::storage

@@ -1,0 +1,72 @@
+#include "storage/memory_device.h"
+
+#include <algorithm>
+#include <cerrno>
+
+#include "storage/format.h"
+#include "storage/layout.h"
+
+namespace synod::storage {
+
+MemoryDevice::MemoryDevice(std::uint64_t size_bytes)
+    : memory_(size_bytes),
+      info_{.block_bytes = device_block_bytes,
+            .size_bytes = size_bytes,
+            .stable = false,
+            .description = "memory (nothing survives a restart)"},
+      finished_(operations_max) {}
+
+MemoryDevice::MemoryDevice(Bytes image) : MemoryDevice(image.size()) {
+  copy(memory_.bytes(), image);
+}
+
+std::int32_t MemoryDevice::check(std::uint64_t offset, std::size_t bytes) const {
+  if (offset % info_.block_bytes != 0 || bytes % info_.block_bytes != 0) return EINVAL;
+  if (offset > memory_.size() || bytes > memory_.size() - offset) return ENOSPC;
+  return 0;
+}
+
+void MemoryDevice::write_durable(std::uint64_t offset, Bytes data, std::uint64_t token) {
+  const std::int32_t error = check(offset, data.size());
+  if (error == 0) copy(memory_.bytes().subspan(offset), data);
+  finished_.push({.token = token, .error = error});
+}
+
+void MemoryDevice::read(std::uint64_t offset, MutableBytes to, std::uint64_t token) {
+  const std::int32_t error = check(offset, to.size());
+  if (error == 0) copy(to, memory_.bytes().subspan(offset, to.size()));
+  finished_.push({.token = token, .error = error});
+}
+
+void MemoryDevice::submit() {
+  submitted_ = finished_.size();
+}
+
+std::size_t MemoryDevice::poll(std::span<Completion> out) {
+  const std::size_t count = std::min(submitted_, out.size());
+  for (std::size_t i = 0; i < count; ++i) {
+    out[i] = finished_.front();
+    finished_.pop();
+  }
+  submitted_ -= count;
+  return count;
+}
+
+Result<> format_memory(MemoryDevice& device, ClusterId cluster, ReplicaId replica, std::uint16_t members,
+                       std::uint64_t segment_bytes) {
+  if (device.info().size_bytes <= segments_offset) return fail("a memory journal needs more memory: raise its capacity");
+  auto superblock = plan_superblock({.cluster = cluster,
+                                     .replica = replica,
+                                     .members = members,
+                                     .disk = draw_uuid(),
+                                     .capacity_bytes = device.info().size_bytes - segments_offset,
+                                     .segment_bytes = segment_bytes});
+  if (!superblock) return fail(superblock.error().text);
+  const Superblock sealed = seal(*superblock);
+  for (std::uint32_t i = 0; i < superblock_copies; ++i) {
+    store(device.contents().subspan(i * device_block_bytes), sealed);
+  }
+  return {};
+}
+
+}  // namespace synod::storage

@@ -1,0 +1,327 @@
+// Appending and reading, on a device in memory and on a real file.
+#include "storage/journal.h"
+
+#include <gtest/gtest.h>
+
+#include <deque>
+
+#include "fixture.h"
+#include "storage/layout.h"
+#include "storage/uring_device.h"
+
+namespace synod::storage::test {
+namespace {
+
+// A device whose writes complete when the test says so, in the order that it says.
+class ManualDevice {
+ public:
+  explicit ManualDevice(MemoryDevice& inner) : inner_(inner) {}
+
+  void write_durable(std::uint64_t offset, Bytes data, std::uint64_t token) {
+    if (!held) {
+      inner_.write_durable(offset, data, token);
+      return;
+    }
+    asked.push_back({offset, data, token});
+  }
+  void read(std::uint64_t offset, MutableBytes to, std::uint64_t token) { inner_.read(offset, to, token); }
+  void submit() { inner_.submit(); }
+  std::size_t poll(std::span<Completion> out) {
+    if (finished.empty()) return inner_.poll(out);
+    out[0] = finished.front();
+    finished.pop_front();
+    return 1;
+  }
+  const DeviceInfo& info() const { return inner_.info(); }
+
+  void complete(std::size_t index, std::int32_t error = 0) {
+    if (error == 0) copy(inner_.contents().subspan(asked[index].offset), asked[index].data);
+    finished.push_back({.token = asked[index].token, .error = error});
+  }
+
+  struct Write {
+    std::uint64_t offset;
+    Bytes data;
+    std::uint64_t token;
+  };
+  bool held = false;
+  std::vector<Write> asked;
+  std::deque<Completion> finished;
+
+ private:
+  MemoryDevice& inner_;
+};
+
+// Opens on the device and holds back its writes from then on.
+std::unique_ptr<Journal> open_held(ManualDevice& device) {
+  auto opened = open(DeviceRef(device));
+  EXPECT_TRUE(opened.journal) << opened.error;
+  device.held = true;
+  return std::move(opened.journal);
+}
+
+// Stages one vote and asks for its block.
+void write_block(Journal& journal, std::uint64_t slot) {
+  stage(journal, vote(slot, 1, 100));
+  journal.flush({});
+  journal.submit();
+}
+
+TEST(Journal, an_empty_journal_opens_and_counts_its_opens) {
+  const auto memory = make_memory();
+  for (std::uint64_t open_count = 1; open_count <= 3; ++open_count) {
+    const auto opened = open(DeviceRef(*memory));
+    ASSERT_TRUE(opened.journal) << opened.error;
+    EXPECT_EQ(opened.journal->recovered().identity.open_count, open_count);
+    EXPECT_EQ(opened.journal->recovered().blocks, open_count - 1);
+    EXPECT_TRUE(opened.records.empty());
+    EXPECT_TRUE(opened.journal->idle());
+  }
+}
+
+TEST(Journal, recovers_every_record_at_the_location_that_stage_told) {
+  const auto memory = make_memory();
+  std::vector<TestRecord> written;
+  std::vector<Location> locations;
+  {
+    auto opened = open(DeviceRef(*memory));
+    ASSERT_TRUE(opened.journal) << opened.error;
+    for (std::uint64_t slot = 1; slot <= 200; ++slot) {
+      written.push_back(slot % 20 == 0 ? promise(slot) : vote(slot, 1, slot * 17 % 3000));
+      while (!opened.journal->can_stage(written.back().header.kind, written.back().body.size())) drain(*opened.journal);
+      locations.push_back(stage(*opened.journal, written.back()).location);
+    }
+    drain(*opened.journal, {.promised = Ballot(400, ReplicaId(1)), .commit = Slot(77)});
+    EXPECT_EQ(opened.journal->durable(), PersistNumber(200));
+  }
+  const auto opened = open(DeviceRef(*memory));
+  ASSERT_TRUE(opened.journal) << opened.error;
+  EXPECT_EQ(opened.records, written);
+  EXPECT_EQ(opened.locations, locations);
+  EXPECT_EQ(opened.journal->recovered().watermarks.promised, Ballot(400, ReplicaId(1)));
+  EXPECT_EQ(opened.journal->recovered().watermarks.commit, Slot(77));
+  EXPECT_EQ(opened.journal->recovered().discarded_bytes, 0U);
+}
+
+TEST(Journal, a_vote_is_also_a_promise_after_recovery_and_a_chosen_record_is_not) {
+  const auto memory = make_memory();
+  {
+    auto opened = open(DeviceRef(*memory));
+    stage(*opened.journal, vote(1, 9, 10));
+    auto chosen = vote(2, 50, 10);
+    chosen.header.kind = wire::RecordKind::chosen;
+    stage(*opened.journal, chosen);
+    drain(*opened.journal);
+  }
+  const auto opened = open(DeviceRef(*memory));
+  ASSERT_TRUE(opened.journal) << opened.error;
+  EXPECT_EQ(opened.journal->recovered().watermarks.promised, Ballot(9, ReplicaId(1)));
+}
+
+TEST(Journal, records_staged_while_writes_are_in_flight_share_the_next_block) {
+  const auto memory = make_memory();
+  ManualDevice device(*memory);
+  const auto journal = open_held(device);
+  for (std::uint64_t slot = 1; slot <= 4; ++slot) write_block(*journal, slot);
+  ASSERT_EQ(device.asked.size(), 4U);
+  for (std::uint64_t slot = 5; slot <= 24; ++slot) write_block(*journal, slot);
+  EXPECT_EQ(device.asked.size(), 4U) << "no more than writes_in_flight";
+  for (std::size_t i = 0; i < 4; ++i) device.complete(i);
+  poll(*journal);
+  EXPECT_EQ(journal->durable(), PersistNumber(4));
+  journal->flush({});
+  ASSERT_EQ(device.asked.size(), 5U);
+  device.complete(4);
+  poll(*journal);
+  EXPECT_EQ(journal->durable(), PersistNumber(24));
+  EXPECT_TRUE(journal->idle());
+}
+
+TEST(Journal, durable_is_a_prefix_when_completions_come_out_of_order) {
+  const auto memory = make_memory();
+  ManualDevice device(*memory);
+  const auto journal = open_held(device);
+  for (std::uint64_t slot = 1; slot <= 4; ++slot) write_block(*journal, slot);
+  const std::array<std::pair<std::size_t, std::uint64_t>, 4> steps = {{{2, 0}, {0, 1}, {3, 1}, {1, 4}}};
+  for (const auto& [completed, durable] : steps) {
+    device.complete(completed);
+    EXPECT_EQ(poll(*journal), PersistNumber(durable));
+  }
+}
+
+TEST(Journal, the_first_failed_write_is_final) {
+  const auto memory = make_memory();
+  ManualDevice device(*memory);
+  const auto journal = open_held(device);
+  for (std::uint64_t slot = 1; slot <= 3; ++slot) write_block(*journal, slot);
+  device.complete(1, EIO);
+  poll(*journal);
+  EXPECT_EQ(journal->failed(), EIO);
+  device.complete(0);
+  device.complete(2);
+  EXPECT_EQ(poll(*journal), PersistNumber(0));
+  EXPECT_FALSE(journal->can_stage(wire::RecordKind::promise, 0));
+  EXPECT_FALSE(journal->has_space());
+  journal->flush({});
+  EXPECT_EQ(device.asked.size(), 3U) << "nothing is written after a failure";
+}
+
+TEST(Journal, staging_stops_when_all_buffers_are_full_and_goes_on_after_a_completion) {
+  const auto memory = make_memory();
+  ManualDevice device(*memory);
+  const auto journal = open_held(device);
+  std::uint64_t slot = 0;
+  while (journal->can_stage(wire::RecordKind::accepted, 1000)) {
+    stage(*journal, vote(++slot, 1, 1000));
+    journal->flush({});
+  }
+  EXPECT_EQ(device.asked.size(), 4U);
+  EXPECT_FALSE(journal->can_stage(wire::RecordKind::promise, 1000));
+  EXPECT_TRUE(journal->has_space());
+  device.complete(0);
+  poll(*journal);
+  EXPECT_TRUE(journal->can_stage(wire::RecordKind::accepted, 1000));
+  for (std::size_t i = 1; i < 4; ++i) device.complete(i);
+}
+
+TEST(Journal, counts_the_polls_since_the_oldest_write_was_asked_for) {
+  const auto memory = make_memory();
+  ManualDevice device(*memory);
+  const auto journal = open_held(device);
+  EXPECT_EQ(journal->oldest_write_polls(), 0U);
+  write_block(*journal, 1);
+  for (int i = 0; i < 5; ++i) poll(*journal);
+  write_block(*journal, 2);
+  EXPECT_EQ(journal->oldest_write_polls(), 5U);
+  device.complete(0);
+  poll(*journal);
+  EXPECT_EQ(journal->oldest_write_polls(), 1U);
+  device.complete(1);
+  poll(*journal);
+  EXPECT_EQ(journal->oldest_write_polls(), 0U);
+}
+
+TEST(Journal, a_full_journal_stops_votes_before_promises) {
+  const auto memory = make_memory(2, 64U << 10);
+  std::uint64_t votes = 0;
+  std::uint64_t promises = 0;
+  {
+    auto opened = open(DeviceRef(*memory));
+    ASSERT_TRUE(opened.journal) << opened.error;
+    for (; opened.journal->can_stage(wire::RecordKind::accepted, 3000); ++votes) {
+      stage(*opened.journal, vote(votes + 1, 1, 3000));
+      drain(*opened.journal);
+    }
+    EXPECT_FALSE(opened.journal->has_space());
+    for (; opened.journal->can_stage(wire::RecordKind::promise, 0); ++promises) {
+      stage(*opened.journal, promise(promises + 2));
+      drain(*opened.journal);
+    }
+    EXPECT_LE(opened.journal->bytes_used(), opened.journal->bytes_capacity());
+  }
+  EXPECT_EQ(votes + promises + 1, 32U) << "every block of the device is used, one of them by the open";
+  EXPECT_EQ(promises, 4U) << "the reserve";
+  const auto opened = open(DeviceRef(*memory));
+  EXPECT_EQ(opened.records.size(), votes + promises);
+  EXPECT_NE(opened.error.find("the journal is full"), std::string::npos) << opened.error;
+}
+
+TEST(Journal, a_block_that_does_not_fit_starts_the_next_segment) {
+  const auto memory = make_memory(4, 64U << 10);
+  std::vector<TestRecord> written;
+  {
+    auto opened = open(DeviceRef(*memory));
+    for (std::uint64_t slot = 1; slot <= 4; ++slot) {
+      written.push_back(vote(slot, 1, 40000));
+      ASSERT_TRUE(opened.journal->can_stage(wire::RecordKind::accepted, 40000));
+      const auto staged = stage(*opened.journal, written.back());
+      EXPECT_EQ((staged.location.offset - segments_offset) / (64U << 10), slot - 1);
+      drain(*opened.journal);
+    }
+    EXPECT_FALSE(opened.journal->can_stage(wire::RecordKind::accepted, 40000));
+  }
+  const auto opened = open(DeviceRef(*memory));
+  EXPECT_EQ(opened.records, written) << opened.error;
+}
+
+TEST(Journal, reads_back_durable_records_with_their_tokens_within_the_limit) {
+  const auto memory = make_memory();
+  auto opened = open(DeviceRef(*memory));
+  Journal& journal = *opened.journal;
+  std::vector<TestRecord> written;
+  std::vector<Location> locations;
+  for (std::uint64_t slot = 1; slot <= 5; ++slot) {
+    written.push_back(vote(slot, 1, slot * 900));
+    locations.push_back(stage(journal, written.back()).location);
+  }
+  drain(journal);
+  for (std::uint64_t i = 0; i < 4; ++i) EXPECT_TRUE(journal.read(locations[i], i));
+  EXPECT_FALSE(journal.read(locations[4], 4)) << "four reads are the limit";
+  journal.submit();
+  std::size_t seen = 0;
+  journal.poll([&](const ReadResult& result) {
+    ASSERT_TRUE(result.record);
+    EXPECT_TRUE(std::ranges::equal(result.record->body, written[result.token].body));
+    EXPECT_EQ(result.record->header.slot, written[result.token].header.slot);
+    ++seen;
+  });
+  EXPECT_EQ(seen, 4U);
+  const auto record = journal.read_now(locations[4]);
+  ASSERT_TRUE(record) << record.error().text;
+  EXPECT_TRUE(std::ranges::equal(record->body, written[4].body));
+  EXPECT_EQ(journal.counters().reads, 5U);
+  EXPECT_EQ(journal.counters().reads_failed, 0U);
+}
+
+TEST(Journal, a_damaged_record_is_reported_as_unreadable_never_as_absent) {
+  const auto memory = make_memory();
+  auto opened = open(DeviceRef(*memory));
+  const auto staged = stage(*opened.journal, vote(1, 1, 500));
+  drain(*opened.journal);
+  memory->contents()[staged.location.offset + 300] ^= std::byte{1};
+  ASSERT_TRUE(opened.journal->read(staged.location, 7));
+  opened.journal->submit();
+  std::size_t seen = 0;
+  opened.journal->poll([&](const ReadResult& result) {
+    EXPECT_EQ(result.token, 7U);
+    EXPECT_FALSE(result.record);
+    ++seen;
+  });
+  EXPECT_EQ(seen, 1U);
+  EXPECT_FALSE(opened.journal->read_now(staged.location));
+  EXPECT_EQ(opened.journal->counters().reads_failed, 2U);
+}
+
+TEST(Journal, works_on_a_real_file_with_records_of_a_mebibyte) {
+  const TemporaryDirectory directory;
+  const auto formatted =
+      format({.directory = directory.path(), .cluster = "test", .replica = replica, .capacity_bytes = 16U << 20}, {});
+  ASSERT_TRUE(formatted) << formatted.error().text;
+  std::vector<TestRecord> written;
+  for (std::uint64_t slot = 1; slot <= 6; ++slot) written.push_back(vote(slot, 1, slot % 2 == 0 ? body_bytes_max : 100));
+  std::vector<Location> locations;
+  {
+    const auto device = open_directory(directory.path());
+    ASSERT_TRUE(device) << device.error().text;
+    auto opened = open(DeviceRef(**device), {});
+    ASSERT_TRUE(opened.journal) << opened.error;
+    for (const TestRecord& record : written) {
+      while (!opened.journal->can_stage(record.header.kind, record.body.size())) drain(*opened.journal);
+      locations.push_back(stage(*opened.journal, record).location);
+    }
+    drain(*opened.journal);
+    EXPECT_EQ(opened.journal->durable(), PersistNumber(6));
+  }
+  const auto device = open_directory(directory.path());
+  ASSERT_TRUE(device) << device.error().text;
+  EXPECT_TRUE((*device)->info().stable);
+  const auto opened = open(DeviceRef(**device), {});
+  ASSERT_TRUE(opened.journal) << opened.error;
+  EXPECT_EQ(opened.records, written);
+  const auto record = opened.journal->read_now(locations[3]);
+  ASSERT_TRUE(record) << record.error().text;
+  EXPECT_TRUE(std::ranges::equal(record->body, written[3].body));
+}
+
+}  // namespace
+}  // namespace synod::storage::test
