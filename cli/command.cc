@@ -4,6 +4,8 @@
 #include <cstdio>
 #include <cstring>
 
+#include "client/address.h"
+
 namespace synod::cli {
 
 int failed(const std::string& text) {
