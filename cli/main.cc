@@ -16,8 +16,9 @@ int report_usage(const CLI::App& app, const CLI::ParseError& error, const std::s
   // --help and --version are "errors" with exit code 0.
   if (error.get_exit_code() == 0) return app.exit(error);
   // Before a command is known, the first word is a better culprit than a missing subcommand.
-  const bool unknown = app.get_subcommands().empty() && !first_word.empty() && first_word.front() != '-';
-  std::string text = unknown ? "unknown command '" + first_word + "'" : error.what();
+  const bool unknown = app.get_subcommands().empty() && !first_word.empty();
+  const char* const kind = unknown && first_word.front() == '-' ? "option" : "command";
+  std::string text = unknown ? std::string("unknown ") + kind + " '" + first_word + "'" : error.what();
   for (char& letter : text) {
     if (letter == '\n') letter = ' ';
   }
