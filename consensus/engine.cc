@@ -257,14 +257,9 @@ void Engine::handle(std::size_t, const wire::PeerMessage&, const wire::Chosen& c
       acceptor_.mark_chosen(record.slot);
     return;
   }
-<<<<<<< HEAD
   if ((record.body_bytes == 0) != (body == no_body) || !effects.may_stage_vote()) return release(body, effects);
-  // Another value than the one we propose is chosen: a higher ballot has overtaken us without our hearing of it.
-=======
-  if ((record.body_bytes == 0) != (body == no_body)) return release(body, effects);
   // Another value than the one we propose is chosen, or one where our phase 1 found none: a higher ballot has overtaken us
   // without our hearing of it.
->>>>>>> ctests
   if (proposer_.phase() == ProposerPhase::leading || proposer_.phase() == ProposerPhase::reproposing) {
     if (proposer_.proposed()[record.slot].present || record.slot > proposer_.last_found()) step_down(effects);
   }

@@ -157,6 +157,25 @@ TEST(Body, WithAWrongSumOfEntriesIsRefused) {
   EXPECT_EQ(verdict(changed<BodyHeader>(0, [](auto& header) { header.entries = 3; })), std::unexpected(BodyFault::bad_count));
 }
 
+TEST(Body, WithMoreEntriesInAllThanTheLimitIsRefused) {
+  const auto run_of = [](std::uint32_t count) { return entries_of(std::vector<std::string>(count)); };
+  for (const std::uint32_t more : {0U, 1U}) {
+    std::vector<std::byte> buffer(body_bytes_max);
+    BodyWriter writer(buffer, Chain{});
+    writer.add(RunKind::entries, SessionId(1), Sequence(1), 1, run_of(1));
+    writer.add(RunKind::entries, SessionId(2), Sequence(1), entries_per_body_max - 1, run_of(entries_per_body_max - 1));
+    if (more == 0) {
+      EXPECT_TRUE(verdict(writer.finish()).has_value());
+      continue;
+    }
+    // The writer would refuse; so the first run gets its second entry by hand, in its padding.
+    store(MutableBytes(buffer).subspan(sizeof(BodyHeader)), RunHeader{SessionId(1), Sequence(1), 8, 2});
+    const Bytes body = writer.finish();
+    store(MutableBytes(buffer), BodyHeader{Chain{}, 2, entries_per_body_max + 1});
+    EXPECT_EQ(verdict(body), std::unexpected(BodyFault::bad_count));
+  }
+}
+
 TEST(Body, WithAnUnknownRunKindIsRefused) {
   EXPECT_EQ(verdict(changed<RunHeader>(second_run_at, [](auto& run) { run.kind = static_cast<RunKind>(3); })),
             std::unexpected(BodyFault::bad_kind));

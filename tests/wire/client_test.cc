@@ -197,6 +197,10 @@ TEST(AppendFormat, WithAWrongCountIsRefused) {
   }
 }
 
+TEST(AppendFormat, OfNothingIsRefused) {
+  EXPECT_EQ(refusal_of(bytes_of(Append{SessionId(1), Sequence(1), 0})), RefusalReason::malformed);
+}
+
 TEST(AppendFormat, WithReservedBytesIsRefused) {
   for (std::size_t i = 0; i < 3; ++i) {
     EXPECT_EQ(refusal_of(changed_append([i](auto& append) { append.zero[i] = 1; })), RefusalReason::malformed) << "byte " << i;

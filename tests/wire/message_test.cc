@@ -154,7 +154,10 @@ TEST(Promise, OfAWholeWindowComesBack) {
 TEST(Promise, OfMoreThanAWindowIsRefused) {
   std::vector<std::byte> bytes(encode_scratch_bytes + sizeof(PromisedSlot));
   store(MutableBytes(bytes).subspan(16), static_cast<std::uint32_t>(window_slots_max + 1));
-  EXPECT_EQ(fault_of(MessageType::promise, bytes), MessageFault::bad_count);
+  std::array<PromisedSlot, window_slots_max + 1> slots;  // more room than is asked for changes nothing
+  const auto decoded = decode_peer_message(header_of(MessageType::promise), bytes, slots);
+  ASSERT_FALSE(decoded.has_value());
+  EXPECT_EQ(decoded.error(), MessageFault::bad_count);
 }
 
 TEST(Promise, OfMoreThanTheCallerHasRoomForIsRefused) {

@@ -185,6 +185,8 @@ TEST(Fragment, BeyondTheTotalIsRefused) {
 TEST(Fragment, BeyondTheMessageIsRefused) {
   EXPECT_EQ(fault_of(Fragment{1, 2, 5, 8}), PacketFault::bad_fragment);
   EXPECT_EQ(fault_of(Fragment{1, 2, 0xFFFFFFFF, 8}), PacketFault::bad_fragment);
+  EXPECT_EQ(fault_of(Fragment{1, 3, 9, 12}), PacketFault::bad_fragment) << "not only the last one";
+  EXPECT_EQ(fault_of(Fragment{1, 3, 0xFFFFFFFF, 12}), PacketFault::bad_fragment);
 }
 
 TEST(Fragment, ThatIsTheLastMustReachTheEnd) {
