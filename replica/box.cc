@@ -18,13 +18,19 @@ dataplane::Endpoint box_endpoint(std::size_t place) {
 }
 constexpr dataplane::Endpoint client_endpoint{.address = (10U << 24) | (83U << 16) | (1U << 8) | 1U, .port = 7400};
 
-ReplicaId id_of(std::size_t place) { return ReplicaId(static_cast<std::uint16_t>(place + 1)); }
+ReplicaId id_of(std::size_t place) {
+  return ReplicaId(static_cast<std::uint16_t>(place + 1));
+}
 
 }  // namespace
 
-std::string Box::directory(const std::string& data, std::size_t place) { return fmt::format("{}/{}", data, place + 1); }
+std::string Box::directory(const std::string& data, std::size_t place) {
+  return fmt::format("{}/{}", data, place + 1);
+}
 
-dataplane::Endpoint Box::replica_endpoint(std::size_t place) const { return box_endpoint(place); }
+dataplane::Endpoint Box::replica_endpoint(std::size_t place) const {
+  return box_endpoint(place);
+}
 
 Result<std::unique_ptr<Box>> Box::make(const BoxOptions& options) {
   std::unique_ptr<Box> box(new Box());

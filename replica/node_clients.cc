@@ -35,12 +35,10 @@ void Node::on_client(const Message& message) {
     refuse(message.from, {.request = number, .reason = request.error()});
   };
   switch (message.header.type) {
-    case MessageType::append:
-      return handle(wire::decode_append(payload), [&](const auto& r) { on_append(r, message); });
+    case MessageType::append: return handle(wire::decode_append(payload), [&](const auto& r) { on_append(r, message); });
     case MessageType::open_session:
       return handle(wire::decode_client<wire::OpenSession>(payload), [&](const auto& r) { on_open_session(r, message); });
-    case MessageType::tail:
-      return handle(wire::decode_client<wire::Tail>(payload), [&](const auto& r) { on_tail(r, message); });
+    case MessageType::tail: return handle(wire::decode_client<wire::Tail>(payload), [&](const auto& r) { on_tail(r, message); });
     case MessageType::read:
       return handle(wire::decode_client<wire::Read>(payload), [&](const auto& r) { on_read_request(r, message); });
     case MessageType::status:
@@ -92,8 +90,8 @@ void Node::on_append(const wire::AppendView& request, const Message& message) {
   session_route_ids_[admission.place] = append.session;
 }
 
-// A repeated append whose entries are applied is answered again, one answer a stretch of consecutive LSNs. What is still on its way
-// is answered when it commits.
+// A repeated append whose entries are applied is answered again, one answer a stretch of consecutive LSNs. What is still on its
+// way is answered when it commits.
 void Node::answer_appended(const wire::Append& request, consensus::Sessions::Place place, const Route& client) {
   const consensus::Sessions& sessions = log_.sessions();
   if (sessions.at(place).id != request.session) return;  // opened, but not applied yet
