@@ -140,11 +140,10 @@ void Cluster::check_bodies(std::size_t place) {
 void Cluster::transmit(std::size_t place, const Send& send) {
   Member& member = members_[place];
   check_durable_before_visible(place, send);
-  Packet packet{send.to,
-                {member.id, {member.disk_uuid, member.open_count}, send.ballot, send.commit, send.probe, send.payload},
-                {},
-                {}};
-  if (const auto* promise = std::get_if<wire::Promise>(&send.payload)) packet.slots = {promise->slots.begin(), promise->slots.end()};
+  Packet packet{
+      send.to, {member.id, {member.disk_uuid, member.open_count}, send.ballot, send.commit, send.probe, send.payload}, {}, {}};
+  if (const auto* promise = std::get_if<wire::Promise>(&send.payload))
+    packet.slots = {promise->slots.begin(), promise->slots.end()};
   if (send.body != no_body) {
     const PoolBody& body = member.pool[send.body.value()];
     if (!body.alive) return oracle_.fail("a released body was sent");

@@ -35,7 +35,7 @@ struct ClusterOptions {
 struct World {
   std::uint64_t loss_per_mille = 0;
   std::uint64_t repeat_per_mille = 0;
-  std::uint64_t late_per_mille = 0;  // delayed by up to late_us_max instead
+  std::uint64_t late_per_mille = 0;     // delayed by up to late_us_max instead
   std::uint64_t no_room_per_mille = 0;  // the body pool is full when a record comes
   std::uint64_t delay_us_min = 50;
   std::uint64_t delay_us_max = 300;
