@@ -204,11 +204,11 @@ TEST(Commit, IgnoresAVoteForAnotherValue) {
 }
 
 TEST(Commit, IgnoresAVoteOfAnEarlierBallotForTheSameValue) {
-  Driver driver;
+  Driver driver({.promised = ballot_of(4, 1)});
   driver.lead();
   driver.propose(11);
   driver.make_durable();
-  driver.hear(2, ballot_of(1, 1), wire::Accepted{Slot(1), Checksum(11)});
+  driver.hear(2, ballot_of(4, 1), wire::Accepted{Slot(1), Checksum(11)});
   EXPECT_EQ(driver.engine().commit(), Slot(0));
 }
 
