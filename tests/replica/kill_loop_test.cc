@@ -20,8 +20,8 @@ TEST(KillLoop, every_acknowledged_entry_survives_random_sigkills) {
   ASSERT_NE(::mkdtemp(name.data()), nullptr);
   const auto summary = run_kill_loop(
       {.binary = binary, .directory = name, .seed = seed, .kills = kills != nullptr ? std::atoi(kills) : 8, .verbose = true});
+  ASSERT_TRUE(summary.has_value()) << "seed " << seed << ": " << summary.error().text << "; data and logs are in " << name;
   std::filesystem::remove_all(name);
-  ASSERT_TRUE(summary.has_value()) << "seed " << seed << ": " << summary.error().text;
   std::printf("seed %llu: %d kills (%d of the leader), %llu entries acknowledged and read back in order, longest pause %llu ms\n",
               static_cast<unsigned long long>(seed), summary->kills, summary->leader_kills,
               static_cast<unsigned long long>(summary->acknowledged), static_cast<unsigned long long>(summary->gap_ms_max));
