@@ -31,6 +31,10 @@ rte_eth_conf configuration_for(const DpdkPortOptions& options, const rte_eth_dev
   if (options.mtu != mtu_ethernet && info.max_mtu >= options.mtu && info.max_mtu != UINT16_MAX) {
     configuration.rxmode.mtu = static_cast<std::uint32_t>(options.mtu);
   }
+  // A virtio-user server looks for a peer that hung up, or came back, only when its link is asked for or by this interrupt; it
+  // then pauses the queues by itself.
+  const bool reports_link = (*info.dev_flags & RTE_ETH_DEV_INTR_LSC) != 0;
+  if (reports_link && options.device.starts_with("net_virtio_user")) configuration.intr_conf.lsc = 1;
   constexpr std::uint64_t wanted_receive = RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM;
   configuration.rxmode.offloads = options.point_to_point == true ? 0 : info.rx_offload_capa & wanted_receive;
   return configuration;

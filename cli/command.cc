@@ -1,0 +1,46 @@
+#include "cli/command.h"
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+namespace synod::cli {
+
+int failed(const std::string& text) {
+  std::fprintf(stderr, "synod: %s\n", text.c_str());
+  return exit_failed;
+}
+
+int usage(const std::string& text) {
+  std::fprintf(stderr, "synod: %s (see --help)\n", text.c_str());
+  return exit_usage;
+}
+
+void ClusterOptions::add_to(CLI::App& command) {
+  command.add_option("--cluster", addresses, "HOST:PORT,... of replicas 1, 2, ... in this order, or ID=HOST:PORT,...")
+      ->required();
+  command.add_option("--cluster-name", name, "the cluster's name, as given to format")->capture_default_str();
+  // Some 30 years: beyond, the number of microseconds would mean nothing.
+  command.add_option("--deadline", deadline_seconds, "seconds after which an operation is given up")
+      ->check(CLI::Range(0.001, 1e9))
+      ->capture_default_str();
+}
+
+Result<std::unique_ptr<client::Client>> ClusterOptions::connect() const {
+  client::ClientOptions options;
+  options.addresses = addresses;
+  options.cluster = name;
+  options.timeout_us = timeout_us();
+  return client::Client::connect(options);
+}
+
+void add_format_option(CLI::App& command, std::string& format) {
+  command.add_option("--format", format, "table or json")->check(CLI::IsMember({"table", "json"}))->capture_default_str();
+}
+
+int finish_output(int code) {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return code;
+  return failed(std::string("cannot write the output: ") + std::strerror(errno));
+}
+
+}  // namespace synod::cli

@@ -1,0 +1,42 @@
+// synod: one binary, one file per command.
+#include <cstdio>
+#include <string>
+
+#include "cli/command.h"
+
+namespace {
+
+using Add = void (*)(CLI::App&, synod::cli::Body&);
+
+constexpr Add commands[] = {
+    synod::cli::add_format, synod::cli::add_append, synod::cli::add_read, synod::cli::add_tail_lsn, synod::cli::add_status,
+};
+
+int report_usage(const CLI::App& app, const CLI::ParseError& error) {
+  // --help and --version are "errors" with exit code 0.
+  if (error.get_exit_code() == 0) return app.exit(error);
+  std::string text = error.what();
+  for (char& letter : text) {
+    if (letter == '\n') letter = ' ';
+  }
+  std::string path = "synod";
+  for (const CLI::App* command : app.get_subcommands()) path += " " + command->get_name();
+  std::fprintf(stderr, "synod: %s: see '%s --help'\n", text.c_str(), path.c_str());
+  return synod::cli::exit_usage;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("A replicated log: append entries, read them back in one agreed order.", "synod");
+  app.set_version_flag("--version", SYNOD_VERSION);
+  app.require_subcommand(1);
+  synod::cli::Body body;
+  for (const Add add : commands) add(app, body);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return report_usage(app, error);
+  }
+  return body();
+}

@@ -1,0 +1,102 @@
+// synod status: what every replica says about itself.
+#include <algorithm>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "cli/command.h"
+
+namespace synod::cli {
+
+namespace {
+
+nlohmann::json to_json(const client::ReplicaStatus& status) {
+  nlohmann::json row = {{"replica", status.peer.id.value()},
+                        {"address", dataplane::to_string(status.peer.route.endpoint)},
+                        {"reachable", status.answer.has_value()}};
+  if (!status.answer) return row;
+  const wire::StatusAnswer& answer = *status.answer;
+  row["role"] = wire::name(answer.role);
+  row["leader"] = answer.leader.value();
+  row["ballot"] = {{"round", answer.promised.round()}, {"replica", answer.promised.replica().value()}};
+  row["commit"] = answer.commit.value();
+  row["durable"] = answer.durable.value();
+  row["tail_lsn"] = answer.tail.value();
+  row["journal_bytes"] = answer.journal_bytes;
+  row["journal_bytes_capacity"] = answer.journal_bytes_capacity;
+  row["sessions"] = answer.sessions;
+  row["appends"] = answer.appends;
+  row["elections"] = answer.elections;
+  row["packets_received"] = answer.packets_received;
+  row["packets_sent"] = answer.packets_sent;
+  row["packets_dropped"] = answer.packets_dropped;
+  row["uptime_us"] = answer.uptime_us;
+  row["members"] = answer.members;
+  row["votes"] = answer.votes != 0;
+  row["stable"] = answer.stable != 0;
+  return row;
+}
+
+std::string ballot_text(Ballot ballot) {
+  return ballot.is_none() ? "-" : fmt::format("{}.{}", ballot.round(), ballot.replica().value());
+}
+
+std::string journal_text(const wire::StatusAnswer& answer) {
+  const double mib = static_cast<double>(answer.journal_bytes) / (1 << 20);
+  if (answer.journal_bytes_capacity == 0) return fmt::format("{:.1f} MiB", mib);
+  const double share = static_cast<double>(answer.journal_bytes) / static_cast<double>(answer.journal_bytes_capacity);
+  return fmt::format("{:.1f} MiB {:.0f}%", mib, 100 * share);
+}
+
+void print_table(const std::vector<client::ReplicaStatus>& replicas) {
+  constexpr const char* row = "{:<8}{:<22}{:<12}{:<8}{:<10}{:>12}{:>12}{:>14}{:>18}{:>10}{:>10}  {}\n";
+  fmt::print(row, "replica", "address", "role", "leader", "ballot", "commit", "durable", "tail-lsn", "journal", "sessions",
+             "uptime", "notes");
+  for (const client::ReplicaStatus& status : replicas) {
+    const std::string address = dataplane::to_string(status.peer.route.endpoint);
+    if (!status.answer) {
+      fmt::print("{:<8}{:<22}unreachable\n", status.peer.id.value(), address);
+      continue;
+    }
+    const wire::StatusAnswer& answer = *status.answer;
+    std::string notes = answer.stable != 0 ? "" : "not durable";
+    if (answer.votes == 0) notes += notes.empty() ? "does not vote yet" : ", does not vote yet";
+    const std::string leader = answer.leader == ReplicaId{} ? "-" : fmt::format("{}", answer.leader.value());
+    fmt::print(row, status.peer.id.value(), address, wire::name(answer.role), leader, ballot_text(answer.promised),
+               answer.commit.value(), answer.durable.value(), answer.tail.value(), journal_text(answer), answer.sessions,
+               fmt::format("{:.1f}s", static_cast<double>(answer.uptime_us) / 1e6), notes);
+  }
+}
+
+struct Status {
+  ClusterOptions cluster{.addresses = {}, .name = "synod", .deadline_seconds = 1};
+  std::string format = "table";
+
+  [[nodiscard]] int run() const {
+    auto client = cluster.connect();
+    if (!client) return failed(client.error().text);
+    const auto replicas = (*client)->status(cluster.timeout_us());
+    if (format == "json") {
+      nlohmann::json rows = nlohmann::json::array();
+      for (const client::ReplicaStatus& status : replicas) rows.push_back(to_json(status));
+      fmt::print("{}\n", nlohmann::json{{"cluster", cluster.name}, {"replicas", rows}}.dump(2));
+    } else {
+      print_table(replicas);
+    }
+    const bool any = std::ranges::any_of(replicas, [](const auto& status) { return status.answer.has_value(); });
+    if (const int code = finish_output(exit_done); code != exit_done || any) return code;
+    return failed("no replica answered: check the addresses and the cluster's name (--cluster-name)");
+  }
+};
+
+}  // namespace
+
+void add_status(CLI::App& app, Body& body) {
+  CLI::App* const command = app.add_subcommand("status", "show every replica's role and watermarks");
+  static Status options;  // lives as long as the application that refers to it
+  options.cluster.add_to(*command);
+  add_format_option(*command, options.format);
+  command->final_callback([&body] { body = [] { return options.run(); }; });
+}
+
+}  // namespace synod::cli

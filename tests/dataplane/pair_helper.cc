@@ -1,0 +1,97 @@
+// One process of tests/dataplane/pair_test.cc: `pair_helper ping|echo server|client SOCKET`, until it is killed.
+// `ping` writes one byte to its standard output whenever 100 more of its messages came back.
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <csignal>
+
+#include "dataplane/attach.h"
+#include "dataplane/clock.h"
+#include "dataplane/eal.h"
+#include "dataplane/lcore.h"
+#include "dataplane/messenger.h"
+
+namespace {
+
+using namespace synod;
+using namespace synod::dataplane;
+
+constexpr Endpoint ping_at{0x0A000001, 7400};
+constexpr Endpoint echo_at{0x0A000002, 7400};
+
+LocalIdentity identity(bool ping) {
+  LocalIdentity local{ClusterId(1), GroupId(1), ReplicaId(ping ? 1 : 2), {}};
+  local.incarnation.open_count = now_ns();
+  return local;
+}
+
+wire::PacketHeader header_to(std::uint16_t replica) {
+  wire::PacketHeader header;
+  header.type = wire::MessageType::heartbeat;
+  header.destination = ReplicaId(replica);
+  return header;
+}
+
+[[noreturn]] void run_echo(Messenger& messenger) {
+  Idler idler(IdlePolicy::yield);
+  while (true) {
+    const std::size_t packets =
+        messenger.poll([&](const Message& message) { (void)messenger.send(message.from, header_to(1), message.payload); });
+    messenger.flush();
+    idler.idle(packets > 0);
+  }
+}
+
+// One message in flight, of one packet or of several in turn; sent again after 5 ms of silence.
+[[noreturn]] void run_ping(Messenger& messenger) {
+  constexpr std::uint64_t resend_us = 5000;
+  std::vector<std::byte> payload(20'000);
+  Idler idler(IdlePolicy::yield);
+  std::uint64_t sent_us = 0;
+  for (std::uint64_t round = 1;;) {
+    if (now_us() - sent_us > resend_us) {
+      store(payload, round);
+      (void)messenger.send({0, echo_at}, header_to(2), Bytes(payload).first(round % 10 == 0 ? payload.size() : 128));
+      messenger.flush();
+      sent_us = now_us();
+    }
+    const std::size_t packets = messenger.poll([&](const Message& message) {
+      if (message.payload.size() < sizeof(round) || load<std::uint64_t>(message.payload) != round) return;
+      if (round++ % 100 == 0) (void)!::write(STDOUT_FILENO, ".", 1);
+      sent_us = 0;
+    });
+    idler.idle(packets > 0);
+  }
+}
+
+int run(const std::vector<std::string>& arguments) {
+  if (arguments.size() != 4) return 2;
+  const bool ping = arguments[1] == "ping";
+  EalOptions eal;
+  eal.huge_pages = false;
+  eal.memory_mb = 128;
+  if (const auto started = start_eal(eal); !started) return std::fprintf(stderr, "%s\n", started.error().text.c_str()), 1;
+  PairedPortOptions options;
+  options.socket = arguments[3];
+  options.role = arguments[2] == "server" ? PairRole::server : PairRole::client;
+  options.local = ping ? ping_at : echo_at;
+  const auto task = AttachTask::start(options);
+  if (!task) return std::fprintf(stderr, "%s\n", task.error().text.c_str()), 1;
+  std::unique_ptr<DpdkPort> port;
+  for (Idler idler(IdlePolicy::sleep); port == nullptr; idler.idle(false)) port = (*task)->take();
+  Messenger messenger(identity(ping), {});
+  messenger.add_port(PortRef(*port));
+  if (ping) run_ping(messenger);
+  run_echo(messenger);
+}
+
+}  // namespace
+
+int main(int count, char** values) {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // a test that dies leaves no process behind
+  return run({values, values + count});
+}
