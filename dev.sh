@@ -178,9 +178,10 @@ lint() {
   say "clean"
 }
 
-# The build with sanitizers: slower, with other warnings, so warnings do not stop it.
+# The build with sanitizers and the checks of the standard library: slower, with other warnings, so warnings do not stop it.
 build_sanitized() {
-  configure_and_build "$1" -Db_sanitize="$2" -Db_lundef=false -Dbuildtype=debugoptimized -Dwerror=false
+  configure_and_build "$1" -Db_sanitize="$2" -Db_lundef=false -Dbuildtype=debugoptimized -Dwerror=false \
+    -Dcpp_args=-D_GLIBCXX_ASSERTIONS
 }
 
 sanitize() {

@@ -7,8 +7,10 @@
 #pragma once
 
 #include <compare>
+#include <concepts>
 #include <cstdint>
 #include <span>
+#include <type_traits>
 
 #include "base/bytes.h"
 #include "base/error.h"
@@ -57,6 +59,7 @@ struct PortTable {
 class PortRef {
  public:
   template <class Port>
+    requires(!std::same_as<std::remove_const_t<Port>, PortRef>)  // copying a reference is not making one
   explicit PortRef(Port& port) : self_(&port), table_(&table_for<Port>) {}
 
   [[nodiscard]] std::size_t receive(std::span<Packet> out) { return table_->receive(self_, out); }

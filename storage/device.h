@@ -6,9 +6,11 @@
 // Thread: one. Buffers belong to the caller, are aligned to `block_bytes`, and must stay untouched until their completion.
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <span>
 #include <string>
+#include <type_traits>
 
 #include "base/bytes.h"
 
@@ -43,6 +45,7 @@ struct DeviceTable {
 class DeviceRef {
  public:
   template <class Device>
+    requires(!std::same_as<std::remove_const_t<Device>, DeviceRef>)  // copying a reference does not refer to the reference
   explicit DeviceRef(Device& device) : self_(&device), table_(&table_for<Device>) {}
 
   void write_durable(std::uint64_t offset, Bytes data, std::uint64_t token) { table_->write_durable(self_, offset, data, token); }

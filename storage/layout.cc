@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-
 #include "base/crc32c.h"
 
 namespace synod::storage {

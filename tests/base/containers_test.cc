@@ -74,6 +74,9 @@ TEST(Ring, BehavesAsADequeWithALimitUnderRandomUse) {
       }
       ASSERT_EQ(ring.size(), model.size()) << "seed " << seed;
       ASSERT_EQ(ring.full(), model.size() == ring.capacity()) << "seed " << seed;
+      if (!model.empty()) {
+        ASSERT_EQ(ring.front(), model.front()) << "seed " << seed;
+      }
       for (std::size_t i = 0; i < model.size(); ++i) ASSERT_EQ(ring[i], model[i]) << "seed " << seed;
     }
   }

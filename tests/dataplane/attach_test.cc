@@ -5,10 +5,8 @@
 
 #include <gtest/gtest.h>
 
-#include "dataplane/clock.h"
 #include "dataplane/eal.h"
-#include "dataplane/lcore.h"
-#include "tests/dataplane/messenger_fixture.h"
+#include "tests/dataplane/echo.h"
 
 namespace synod::dataplane {
 namespace {
@@ -58,30 +56,7 @@ void expect_echo(DpdkPort& port_a, DpdkPort& port_b, std::size_t bytes) {
   Messenger b(identity(2), {});
   a.add_port(PortRef(port_a));
   b.add_port(PortRef(port_b));
-  const auto payload = random_bytes(bytes, 1);
-  Idler idler(IdlePolicy::yield);
-  bool there = false;
-  bool back = false;
-  const std::uint64_t id = a.fresh_message_id();
-  std::uint64_t sent_us = 0;
-  for (const std::uint64_t end = now_us() + 20'000'000; !back && now_us() < end; idler.idle(false)) {
-    if (now_us() - sent_us > 20'000) {
-      (void)a.send({0, endpoint_b}, header_to(2, id), payload);
-      a.flush();
-      sent_us = now_us();
-    }
-    b.poll([&](const Message& message) {
-      there = true;
-      (void)b.send(message.from, header_to(1, id), message.payload);
-    });
-    b.flush();
-    a.poll([&](const Message& message) {
-      back = true;
-      EXPECT_TRUE(std::equal(message.payload.begin(), message.payload.end(), payload.begin(), payload.end()));
-    });
-  }
-  EXPECT_TRUE(there);
-  EXPECT_TRUE(back);
+  expect_echo(a, b, endpoint_b, bytes);
 }
 
 TEST_F(AttachTest, APairCarriesMessagesOfAllSizes) {
@@ -95,7 +70,6 @@ TEST_F(AttachTest, APairCarriesMessagesOfAllSizes) {
 }
 
 TEST_F(AttachTest, TheClientMayStartFirstAndAStaleSocketFileIsNoObstacle) {
-  std::filesystem::create_directories(directory_);
   const auto first = half("stale", PairRole::client);
   const auto client = start(first);
   const auto b = wait_for(*client);

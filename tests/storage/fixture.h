@@ -99,11 +99,11 @@ struct Opened {
 
 inline Opened open(DeviceRef device, const JournalLimits& limits = small_limits) {
   Opened opened;
-  auto journal =
-      Journal::open(device, cluster, replica, limits, [&](const wire::RecordHeader& header, Location location, Bytes body, const Watermarks&) {
-        opened.records.push_back({header, {body.begin(), body.end()}});
-        opened.locations.push_back(location);
-      });
+  auto journal = Journal::open(device, cluster, replica, limits,
+                               [&](const wire::RecordHeader& header, Location location, Bytes body, const Watermarks&) {
+                                 opened.records.push_back({header, {body.begin(), body.end()}});
+                                 opened.locations.push_back(location);
+                               });
   if (journal) {
     opened.journal = std::move(*journal);
   } else {

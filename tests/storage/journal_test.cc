@@ -5,7 +5,7 @@
 
 #include <deque>
 
-#include "fixture.h"
+#include "tests/storage/fixture.h"
 #include "storage/layout.h"
 #include "storage/uring_device.h"
 
@@ -28,9 +28,12 @@ class ManualDevice {
   void submit() { inner_.submit(); }
   std::size_t poll(std::span<Completion> out) {
     if (finished.empty()) return inner_.poll(out);
-    out[0] = finished.front();
-    finished.pop_front();
-    return 1;
+    std::size_t count = 0;
+    for (; count < out.size() && !finished.empty(); ++count) {
+      out[count] = finished.front();
+      finished.pop_front();
+    }
+    return count;
   }
   const DeviceInfo& info() const { return inner_.info(); }
 
