@@ -101,7 +101,7 @@ class Client {
     }
     client::SessionOptions session;
     session.entries_in_flight_max = options_.in_flight;
-    session.bytes_in_flight_max = std::max<std::size_t>(1U << 20, 2 * options_.in_flight * (options_.payload_bytes + 64));
+    session.bytes_in_flight_max = std::max<std::size_t>(2U << 20, 2 * options_.in_flight * (options_.payload_bytes + 64));
     Link link(target_.ways(), session);
     watch_.stage = Stage::electing;
     const auto tail_before = link.tail(leader_wait_us);
