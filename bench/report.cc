@@ -53,6 +53,7 @@ void put_details(Json& json, const Report& report) {
   json["errors"] = report.errors;
   json["entries_per_packet"] = rounded(report.entries_per_packet);
   json["elections"] = report.elections;
+  json["packets_dropped"] = report.packets_dropped;
   json["late_sends"] = report.late_sends;
   json["busy"] = report.busy;
   json["messages_resent"] = report.resent;
@@ -121,8 +122,8 @@ std::string detail_lines(const Report& report) {
                                    ? ""
                                    : fmt::format(", {} a second wanted", grouped(static_cast<double>(report.options.rate))),
                                report.seconds));
-  text += line("errors", fmt::format("{}  (resent {}, busy {}, elections {}, late sends {})", report.errors, report.resent,
-                                     report.busy, report.elections, report.late_sends));
+  text += line("errors", fmt::format("{}  (resent {}, busy {}, dropped {}, elections {}, late sends {})", report.errors,
+                                     report.resent, report.busy, report.packets_dropped, report.elections, report.late_sends));
   text += line("read back", !report.verified   ? "not asked for"
                             : *report.verified ? fmt::format("{} entries, each as it was written",
                                                              grouped(static_cast<double>(report.entries_verified)))

@@ -46,7 +46,8 @@ struct Report {
   Latency latency_us;
   std::uint64_t errors = 0;
   double entries_per_packet = 0;
-  std::uint64_t elections = 0;  // ballots raised during the run
+  std::uint64_t elections = 0;        // ballots raised during the run
+  std::uint64_t packets_dropped = 0;  // by replicas, for any reason
   std::uint64_t late_sends = 0;
   std::uint64_t busy = 0;
   std::uint64_t resent = 0;

@@ -82,10 +82,16 @@ Latency latency_of(const Histogram& histogram) {
   return {.p50 = us(50), .p90 = us(90), .p99 = us(99), .p999 = us(99.9), .max = us(100)};
 }
 
-std::uint64_t elections_of(const std::vector<wire::StatusAnswer>& statuses) {
-  std::uint64_t elections = 0;
-  for (const wire::StatusAnswer& status : statuses) elections += status.elections;
-  return elections;
+// How much a counter of all replicas grew. A replica that started anew in between counts from zero.
+std::uint64_t growth(const std::vector<wire::StatusAnswer>& before, const std::vector<wire::StatusAnswer>& after,
+                     std::uint64_t wire::StatusAnswer::* counter) {
+  std::uint64_t growth = 0;
+  for (const wire::StatusAnswer& now : after) {
+    const auto then = std::ranges::find(before, now.replica, &wire::StatusAnswer::replica);
+    const std::uint64_t base = then == before.end() || (*then).*counter > now.*counter ? 0 : (*then).*counter;
+    growth += now.*counter - base;
+  }
+  return growth;
 }
 
 // The part of a run that belongs to the client's thread.
@@ -121,7 +127,8 @@ class Client {
     if (!result) return std::unexpected(result.error());
     put(*result);
     const auto after = link.statuses(status_wait_us);
-    report_.elections = elections_of(after) - std::min(elections_of(before), elections_of(after));
+    report_.elections = growth(before, after, &wire::StatusAnswer::elections);
+    report_.packets_dropped = growth(before, after, &wire::StatusAnswer::packets_dropped);
     if (before.size() != after.size()) report_.notes.emplace_back("a replica stopped or started answering during the run");
     report_.replicas = link.peers().size();
     return options_.verify ? read_back(link, *result, *tail_before, payloads) : Result<>{};

@@ -17,7 +17,8 @@ namespace {
 
 class ProcessesTarget final : public Target {
  public:
-  ProcessesTarget(const TargetOptions& options, replica::LocalCluster cluster) : options_(options), cluster_(std::move(cluster)) {}
+  ProcessesTarget(const TargetOptions& options, replica::LocalCluster cluster)
+      : options_(options), cluster_(std::move(cluster)) {}
 
   Result<> start() {
     if (auto described = describe_device(); !described) return described;
@@ -32,7 +33,9 @@ class ProcessesTarget final : public Target {
   }
 
   Ways ways() override { return {.cluster = options_.options.cluster, .ports = {dataplane::PortRef(*port_)}, .peers = peers_}; }
-  [[nodiscard]] std::string port() const override { return "net_virtio_user/net_vhost between replicas, kernel UDP to the client"; }
+  [[nodiscard]] std::string port() const override {
+    return "net_virtio_user/net_vhost between replicas, kernel UDP to the client";
+  }
   [[nodiscard]] std::string device() const override { return device_; }
   [[nodiscard]] bool device_stable() const override { return stable_; }
   [[nodiscard]] std::string cpu_layout() const override {
