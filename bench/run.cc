@@ -1,6 +1,7 @@
 #include "bench/run.h"
 
 #include <fmt/format.h>
+#include <pthread.h>
 #include <sys/sysinfo.h>
 
 #include <thread>
@@ -29,11 +30,12 @@ double warmup_seconds(const Options& options) {
   return std::min(warmup_seconds_max, options.seconds / 4);
 }
 
-// How much journal a run may need on each replica: a block for every slot, and the entries. Generous by measure, for a journal
-// that is full ends the run.
+// How much journal a run may need on each replica: a block for every slot, and the entries. Generous, for a journal that is full
+// ends the run; not too generous, for all of it is written (or taken from the system) before the run.
 std::uint64_t journal_bytes_wanted(const Options& options) {
-  const double blocks = options.diskless() ? 250'000 : 16'000;  // a second; more than was ever seen
-  const double entries_closed = std::min(600'000.0, blocks * static_cast<double>(options.in_flight));
+  const double crowd = static_cast<double>(options.in_flight);
+  const double blocks = options.diskless() ? std::max(40'000.0, 170'000 / (1 + crowd / 16)) : 16'000;  // a second
+  const double entries_closed = std::min(1e6, blocks * crowd);
   const double entries = options.rate == 0 ? entries_closed : std::min(entries_closed, static_cast<double>(options.rate));
   const double entry_bytes = static_cast<double>(options.payload_bytes + wire::entry_header_bytes);
   const double bytes = std::min(blocks, entries) * storage::device_block_bytes + std::min(entries * entry_bytes, 800e6);
@@ -101,6 +103,7 @@ class Client {
       : target_(target), options_(options), cpu_(cpu), watch_(watch), report_(report) {}
 
   Result<> run() {
+    (void)::pthread_setname_np(::pthread_self(), "client");
     if (auto pinned = dataplane::pin_to_core(cpu_.client_core); !pinned) return pinned;
     if (dataplane::eal_is_started()) {
       if (auto registered = dataplane::register_polling_thread(); !registered) return registered;

@@ -1,5 +1,6 @@
 // A box: replicas in this process over ring links, on one core.
 #include <fmt/format.h>
+#include <pthread.h>
 
 #include <atomic>
 #include <thread>
@@ -30,6 +31,7 @@ class BoxTarget final : public Target {
     box.replicas = static_cast<std::uint16_t>(bench.replicas);
     box.data = bench.diskless() ? replica::data_memory : options_.directory;
     box.memory_bytes = options_.capacity_bytes;
+    box.touch_memory = bench.diskless();
     box.client_links = true;
     if (!bench.diskless()) {
       if (auto formatted = format(box); !formatted) return formatted;
@@ -82,6 +84,7 @@ class BoxTarget final : public Target {
     started_ = dataplane::pin_to_core(options_.cpu.replica_core);
     if (started_) started_ = dataplane::register_polling_thread();
     starting_ = false;
+    (void)::pthread_setname_np(::pthread_self(), "replicas");
     if (!started_) return;
     box_->run(options_.cpu.one_core() ? dataplane::IdlePolicy::yield : dataplane::IdlePolicy::spin, stop_);
   }

@@ -1,8 +1,12 @@
 #include "cli/command.h"
 
 #include <cerrno>
+#include <charconv>
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
+
+#include "client/address.h"
 
 namespace synod::cli {
 
@@ -17,8 +21,13 @@ int usage(const std::string& text) {
 }
 
 void ClusterOptions::add_to(CLI::App& command) {
+  const auto check = [](const std::string& text) {
+    const auto peers = client::parse_cluster(text);
+    return peers ? std::string() : peers.error().text;
+  };
   command.add_option("--cluster", addresses, "HOST:PORT,... of replicas 1, 2, ... in this order, or ID=HOST:PORT,...")
-      ->required();
+      ->required()
+      ->check(check);
   command.add_option("--cluster-name", name, "the cluster's name, as given to format")->capture_default_str();
   // Some 30 years: beyond, the number of microseconds would mean nothing.
   command.add_option("--deadline", deadline_seconds, "seconds after which an operation is given up")
@@ -32,6 +41,13 @@ Result<std::unique_ptr<client::Client>> ClusterOptions::connect() const {
   options.cluster = name;
   options.timeout_us = timeout_us();
   return client::Client::connect(options);
+}
+
+std::string check_lsn(const std::string& text) {
+  std::uint64_t lsn = 0;
+  const char* const end = text.data() + text.size();
+  const auto [read_to, error] = std::from_chars(text.data(), end, lsn);
+  return !text.empty() && error == std::errc{} && read_to == end ? "" : "'" + text + "' is not an LSN: write a number from 0";
 }
 
 void add_format_option(CLI::App& command, std::string& format) {

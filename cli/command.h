@@ -47,6 +47,9 @@ struct ClusterOptions {
   [[nodiscard]] Result<std::unique_ptr<client::Client>> connect() const;
 };
 
+// For CLI::Option::check: what is wrong with an LSN, or nothing. (The parser alone would wrap -1 around.)
+std::string check_lsn(const std::string& text);
+
 // --format table|json
 void add_format_option(CLI::App& command, std::string& format);
 

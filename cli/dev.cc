@@ -94,11 +94,14 @@ void add_dev(CLI::App& app, Body& body) {
   auto options = std::make_shared<DevOptions>();
   CLI::App* command = app.add_subcommand("dev", "Run a whole cluster on this machine");
   command->add_option("--replicas", options->replicas, "how many")->check(CLI::Range(1, 7))->capture_default_str();
-  command->add_option("--data", options->data, "directory of the replicas' data, made if missing; or 'memory'")->capture_default_str();
+  command->add_option("--data", options->data, "directory of the replicas' data, made if missing; or 'memory'")
+      ->capture_default_str();
   command->add_flag("--box", options->box, "all replicas in one process, on one core");
   command->add_flag("--kernel-udp", options->kernel_udp, "peers talk kernel UDP instead of DPDK ports");
   command->add_option("--port", options->port, "UDP port of the first replica; 0: any free ports")->capture_default_str();
-  command->add_option("--capacity-mb", options->capacity_mb, "size of each journal that is made")->check(CLI::Range(16, 1 << 20))->capture_default_str();
+  command->add_option("--capacity-mb", options->capacity_mb, "size of each journal that is made")
+      ->check(CLI::Range(16, 1 << 20))
+      ->capture_default_str();
   command->add_option("--idle", options->idle, "spin, yield or sleep")->capture_default_str();
   command->add_option("--cluster-name", options->name, "the cluster's name")->capture_default_str();
   command->callback([options, &body] {

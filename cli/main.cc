@@ -13,10 +13,13 @@ constexpr Add commands[] = {
     synod::cli::add_read,   synod::cli::add_tail_lsn, synod::cli::add_status, synod::cli::add_bench,
 };
 
-int report_usage(const CLI::App& app, const CLI::ParseError& error) {
+int report_usage(const CLI::App& app, const CLI::ParseError& error, const std::string& first_word) {
   // --help and --version are "errors" with exit code 0.
   if (error.get_exit_code() == 0) return app.exit(error);
-  std::string text = error.what();
+  // Before a command is known, the first word is a better culprit than a missing subcommand.
+  const bool unknown = app.get_subcommands().empty() && !first_word.empty();
+  const char* const kind = unknown && first_word.front() == '-' ? "option" : "command";
+  std::string text = unknown ? std::string("unknown ") + kind + " '" + first_word + "'" : error.what();
   for (char& letter : text) {
     if (letter == '\n') letter = ' ';
   }
@@ -37,7 +40,7 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return report_usage(app, error);
+    return report_usage(app, error, argc > 1 ? argv[1] : "");
   }
   return body();
 }

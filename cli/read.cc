@@ -110,8 +110,8 @@ void add_read(CLI::App& app, Body& body) {
   CLI::App* const command = app.add_subcommand("read", "print committed entries: LSN, tab, payload (with escapes)");
   static Read options;  // lives as long as the application that refers to it
   options.cluster.add_to(*command);
-  command->add_option("--from", options.from, "the first LSN")->required();
-  command->add_option("--to", options.to, "stop before this LSN; without it read to the tail");
+  command->add_option("--from", options.from, "the first LSN")->required()->check(check_lsn);
+  command->add_option("--to", options.to, "stop before this LSN; without it read to the tail")->check(check_lsn);
   command->add_flag("--follow", options.follow, "at the tail wait for more");
   command->add_flag("--raw", options.raw, "print the payloads' bytes and nothing else");
   command->final_callback([&body] { body = [] { return options.run(); }; });

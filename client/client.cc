@@ -41,6 +41,10 @@ SessionOptions session_options_of(const ClientOptions& options, const dataplane:
   return session;
 }
 
+std::string entries_text(std::size_t count) {
+  return count == 1 ? "1 entry" : fmt::format("{} entries", count);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Client>> Client::connect(const ClientOptions& options) {
@@ -110,8 +114,9 @@ Result<> Client::take_completions() {
                               ? "the session was evicted: read the log to see what is in it"
                               : describe();
   session_.reopen();
-  if (unknown == 0) return fail(fmt::format("not appended ({} entries): {}", not_appended, why));
-  return fail(fmt::format("outcome unknown ({} entries, {} more not appended): {}", unknown, not_appended, why));
+  if (unknown == 0) return fail(fmt::format("not appended ({}): {}", entries_text(not_appended), why));
+  const std::string more = not_appended == 0 ? "" : fmt::format(", {} more not appended", not_appended);
+  return fail(fmt::format("outcome unknown ({}{}): {}", entries_text(unknown), more, why));
 }
 
 Result<> Client::submit(Bytes payload) {

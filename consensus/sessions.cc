@@ -8,8 +8,9 @@
 namespace synod::consensus {
 
 Sessions::Sessions(bool keeps_lsns) : sessions_(sessions_max), index_(buckets, empty_bucket) {
-  // Not initialised on purpose: untouched rings cost no memory, and lsn_of reads only what append wrote.
-  if (keeps_lsns) lsns_ = std::make_unique_for_overwrite<Lsn[]>(sessions_max * session_window_max);
+  // Not initialised on purpose: untouched rings cost no memory, and lsn_of reads only what append wrote. (An array of Lsn would
+  // be: its default constructor writes a zero.)
+  if (keeps_lsns) lsns_ = std::make_unique_for_overwrite<Lsn::rep[]>(sessions_max * session_window_max);
 }
 
 std::size_t Sessions::bucket_of(SessionId id) {
@@ -73,8 +74,8 @@ void Sessions::append(Place place, Sequence first, std::uint32_t count, Lsn lsn,
   session.last = session.last + count;
   session.active = slot;
   if (lsns_ == nullptr) return;
-  Lsn* ring = lsns_.get() + std::size_t{place} * session_window_max;
-  for (std::uint32_t i = 0; i < count; ++i) ring[(first.value() + i) % session_window_max] = lsn + i;
+  Lsn::rep* ring = lsns_.get() + std::size_t{place} * session_window_max;
+  for (std::uint32_t i = 0; i < count; ++i) ring[(first.value() + i) % session_window_max] = lsn.value() + i;
 }
 
 std::optional<Lsn> Sessions::lsn_of(Place place, Sequence sequence) const {
@@ -82,7 +83,7 @@ std::optional<Lsn> Sessions::lsn_of(Place place, Sequence sequence) const {
   const Session& session = sessions_[place];
   if (sequence == Sequence{} || sequence > session.last) return std::nullopt;
   if (session.last - sequence >= session_window_max) return std::nullopt;
-  return lsns_[std::size_t{place} * session_window_max + sequence.value() % session_window_max];
+  return Lsn(lsns_[std::size_t{place} * session_window_max + sequence.value() % session_window_max]);
 }
 
 void Sessions::assign(const Sessions& other) {

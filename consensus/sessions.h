@@ -57,7 +57,7 @@ class Sessions {
 
   std::vector<Session> sessions_;
   std::vector<std::uint32_t> index_;  // open addressing, linear probing: places by id
-  std::unique_ptr<Lsn[]> lsns_;       // session_window_max a place
+  std::unique_ptr<Lsn::rep[]> lsns_;  // session_window_max a place
   std::size_t size_ = 0;
 };
 

@@ -37,7 +37,8 @@ struct PairedPortOptions {
 
 class AttachTask {
  public:
-  // Refuses only what can never work; everything else is tried again until it does.
+  // Refuses only what can never work; everything else is tried again until it does. Call it from a control thread: the new
+  // thread has the caller's affinity, and the drivers' threads that it starts have it too.
   [[nodiscard]] static Result<std::unique_ptr<AttachTask>> start(const PairedPortOptions& options);
   // Ends an attach that still waits for its peer. A port that nobody took is closed.
   ~AttachTask();

@@ -70,6 +70,8 @@ class DpdkPort {
   [[nodiscard]] Endpoint local() const { return local_; }
   [[nodiscard]] const std::string& device() const { return device_; }
   [[nodiscard]] std::uint64_t frame_faults(FrameFault fault) const { return faults_[static_cast<std::size_t>(fault)]; }
+  // True if the device completes UDP checksums, so that sending does not read the payload again.
+  [[nodiscard]] bool completes_checksums() const { return transmit_flags_ != 0; }
   // Control thread or polling thread.
   [[nodiscard]] bool link_is_up() const;
 

@@ -8,6 +8,7 @@
 #include <rte_errno.h>
 #include <rte_ethdev.h>
 #include <rte_lcore.h>
+#include <rte_mbuf.h>
 
 #include "dataplane/eal.h"
 
@@ -26,6 +27,10 @@ bool only_one_peer(const std::string& device) {
   return false;
 }
 
+bool is_point_to_point(const DpdkPortOptions& options) {
+  return options.point_to_point.value_or(only_one_peer(options.device));
+}
+
 rte_eth_conf configuration_for(const DpdkPortOptions& options, const rte_eth_dev_info& info) {
   rte_eth_conf configuration{};
   if (options.mtu != mtu_ethernet && info.max_mtu >= options.mtu && info.max_mtu != UINT16_MAX) {
@@ -35,8 +40,12 @@ rte_eth_conf configuration_for(const DpdkPortOptions& options, const rte_eth_dev
   // then pauses the queues by itself.
   const bool reports_link = (*info.dev_flags & RTE_ETH_DEV_INTR_LSC) != 0;
   if (reports_link && options.device.starts_with("net_virtio_user")) configuration.intr_conf.lsc = 1;
+  // Every packet of a port is from its one pool and has one owner, which is what the fast free asks for.
+  configuration.txmode.offloads = info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
+  if (is_point_to_point(options)) return configuration;
   constexpr std::uint64_t wanted_receive = RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM;
-  configuration.rxmode.offloads = options.point_to_point == true ? 0 : info.rx_offload_capa & wanted_receive;
+  configuration.rxmode.offloads = info.rx_offload_capa & wanted_receive;
+  configuration.txmode.offloads |= info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_UDP_CKSUM;
   return configuration;
 }
 
@@ -139,8 +148,13 @@ Result<std::unique_ptr<DpdkPort>> DpdkPort::open_ethdev(std::uint16_t ethdev, co
   (void)rte_eth_macaddr_get(ethdev, &mac);
   Setup setup;
   std::copy_n(mac.addr_bytes, setup.mac.size(), setup.mac.begin());
-  setup.point_to_point = options.point_to_point.value_or(only_one_peer(options.device));
-  setup.checksum = setup.point_to_point ? UdpChecksum::none : UdpChecksum::software;
+  setup.point_to_point = is_point_to_point(options);
+  if (setup.point_to_point) {
+    setup.checksum = UdpChecksum::none;
+  } else if ((configuration.txmode.offloads & RTE_ETH_TX_OFFLOAD_UDP_CKSUM) != 0) {
+    setup.checksum = UdpChecksum::pseudo_header;
+    setup.transmit_flags = RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_UDP_CKSUM;
+  }
   return std::unique_ptr<DpdkPort>(new DpdkPort(ethdev, options, pool, setup));
 }
 

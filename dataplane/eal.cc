@@ -113,6 +113,15 @@ class PrivateRuntimeDirectory {
   std::string previous_;
 };
 
+// DPDK has 128 places for threads and does not notice that one has ended.
+struct Registration {
+  bool active = false;
+  ~Registration() {
+    if (active) rte_thread_unregister();
+  }
+};
+thread_local Registration registration;
+
 std::vector<std::string> arguments_for(const EalOptions& options, bool huge) {
   std::vector<unsigned> cores = options.cores;
   if (cores.empty()) cores = {allowed_cores().empty() ? 0 : allowed_cores().front()};
@@ -169,7 +178,9 @@ bool eal_has_huge_pages() {
 }
 
 Result<> register_polling_thread() {
-  if (rte_lcore_id() != LCORE_ID_ANY || rte_thread_register() == 0) return {};
+  if (rte_lcore_id() != LCORE_ID_ANY) return {};
+  registration.active = rte_thread_register() == 0;
+  if (registration.active) return {};
   return fail(fmt::format("cannot register a polling thread with DPDK: {}: run fewer of them", rte_strerror(rte_errno)));
 }
 

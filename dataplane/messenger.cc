@@ -48,12 +48,13 @@ std::size_t Messenger::ports() const {
   return ports_.size();
 }
 
-bool Messenger::send(const Route& to, wire::PacketHeader header, Bytes head, Bytes body) {
+bool Messenger::send(const Route& to, const wire::PacketHeader& asked, Bytes head, Bytes body) {
   CHECK_LT(to.port, ports_.size());
   const std::size_t bytes = head.size() + body.size();
   CHECK_LE(bytes, message_bytes_max);
   PortEntry& port = ports_[to.port];
   const std::size_t count = std::max<std::size_t>(1, (bytes + port.piece_bytes - 1) / port.piece_bytes);
+  wire::PacketHeader header = asked;
   header.fragments = static_cast<std::uint16_t>(count);
   header.message_bytes = static_cast<std::uint32_t>(bytes);
   header.cluster = local_.cluster;
@@ -82,7 +83,11 @@ bool Messenger::send_piece(PortEntry& port, Endpoint to, wire::PacketHeader& hea
   const std::size_t length = std::min(port.piece_bytes, std::size_t{header.message_bytes} - header.fragment_offset);
   const MutableBytes payload = packet.subspan(header_bytes, length);
   copy_piece(payload, header.fragment_offset, head, body);
-  store(packet, wire::seal(header, payload));
+  // Sealed in place: wire::seal would copy the header twice, and a wide load of fields that were just stored one by one stalls.
+  header.payload_checksum = crc32c(payload);
+  header.header_checksum = 0;
+  header.header_checksum = crc32c(bytes_of(header));
+  store(packet, header);
   port.ref.send(to, header_bytes + length);
   ++counters_.packets_sent;
   return true;

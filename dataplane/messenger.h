@@ -77,7 +77,7 @@ class Messenger {
 
   // Sends one message: `head` and then `body` are its payload. `header` brings type, destination, configuration, ballot,
   // message_id (0: a fresh one), commit and probe; the rest is filled in here. False if not all of it could be sent.
-  bool send(const Route& to, wire::PacketHeader header, Bytes head, Bytes body = {});
+  bool send(const Route& to, const wire::PacketHeader& header, Bytes head, Bytes body = {});
 
   // Receives one burst from each port and calls handle(const Message&) for each message that is complete.
   // Returns the number of packets received. The handler may send and add ports, and must not poll.

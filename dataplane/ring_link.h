@@ -1,6 +1,7 @@
 // A point-to-point link inside this process: two rings and a DPDK port at each end (net_ring).
 //
 // Sent packets are handed over by pointer, so the sender never touches one again and the receiver never writes into one.
+// Send from a to the endpoint of b, and the other way round; anything else is dropped at the other end as not its own.
 // Each end belongs to one thread, or both to the same. The link outlives the last use of either end; it is made and destroyed
 // on a control thread. A full ring drops, counted as send_dropped of the sending end.
 #pragma once

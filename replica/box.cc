@@ -18,13 +18,19 @@ dataplane::Endpoint box_endpoint(std::size_t place) {
 }
 constexpr dataplane::Endpoint client_endpoint{.address = (10U << 24) | (83U << 16) | (1U << 8) | 1U, .port = 7400};
 
-ReplicaId id_of(std::size_t place) { return ReplicaId(static_cast<std::uint16_t>(place + 1)); }
+ReplicaId id_of(std::size_t place) {
+  return ReplicaId(static_cast<std::uint16_t>(place + 1));
+}
 
 }  // namespace
 
-std::string Box::directory(const std::string& data, std::size_t place) { return fmt::format("{}/{}", data, place + 1); }
+std::string Box::directory(const std::string& data, std::size_t place) {
+  return fmt::format("{}/{}", data, place + 1);
+}
 
-dataplane::Endpoint Box::replica_endpoint(std::size_t place) const { return box_endpoint(place); }
+dataplane::Endpoint Box::replica_endpoint(std::size_t place) const {
+  return box_endpoint(place);
+}
 
 Result<std::unique_ptr<Box>> Box::make(const BoxOptions& options) {
   std::unique_ptr<Box> box(new Box());
@@ -41,7 +47,8 @@ Result<> Box::open_nodes(const BoxOptions& options) {
   for (std::size_t place = 0; place < options.replicas; ++place) members.push_back(id_of(place));
   for (std::size_t place = 0; place < options.replicas; ++place) {
     auto data = options.data == data_memory
-                    ? Data::make_memory(options.memory_bytes, options.cluster, id_of(place), options.replicas)
+                    ? Data::make_memory(options.memory_bytes, options.cluster, id_of(place), options.replicas,
+                                        options.touch_memory)
                     : Data::open(directory(options.data, place));
     if (!data) return std::unexpected(data.error());
     data_.push_back(*std::move(data));

@@ -2,9 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <toml++/toml.h>
 #include <algorithm>
 #include <initializer_list>
-#include <toml++/toml.h>
 
 #include "wire/limits.h"
 
@@ -66,11 +66,11 @@ class Table {
 };
 
 // Assigns a result's value or returns its error from the enclosing function.
-#define TAKE(target, expression)                                \
-  do {                                                          \
-    auto taken = (expression);                                  \
-    if (!taken) return std::unexpected(taken.error());          \
-    target = static_cast<decltype(target)>(*std::move(taken));  \
+#define TAKE(target, expression)                               \
+  do {                                                         \
+    auto taken = (expression);                                 \
+    if (!taken) return std::unexpected(taken.error());         \
+    target = static_cast<decltype(target)>(*std::move(taken)); \
   } while (false)
 
 Result<MemberConfig> parse_member(const Table& table) {
@@ -118,7 +118,8 @@ Result<> parse_timeouts(const Table& table, consensus::Timeouts& timeouts) {
   TAKE(low, table.number_or("election_ms_min", 2, 100'000, timeouts.election_us_min / 1000));
   TAKE(high, table.number_or("election_ms_max", 2, 100'000, std::max(timeouts.election_us_max / 1000, 2 * low)));
   if (low < 2 * heartbeat || high <= low) {
-    return fail(fmt::format("{}: an election timeout starts at two heartbeats, and its maximum is above its minimum", table.place()));
+    return fail(
+        fmt::format("{}: an election timeout starts at two heartbeats, and its maximum is above its minimum", table.place()));
   }
   timeouts.heartbeat_us = heartbeat * 1000;
   timeouts.election_us_min = low * 1000;

@@ -1,4 +1,5 @@
-// The configuration of one replica's process: a TOML file, checked as a whole before anything starts. docs/OPERATIONS.md shows one.
+// The configuration of one replica's process: a TOML file, checked as a whole before anything starts. docs/OPERATIONS.md shows
+// one.
 #pragma once
 
 #include <optional>
@@ -38,7 +39,7 @@ struct MemberConfig {
 struct Config {
   std::string cluster;
   ReplicaId replica;
-  std::string data;  // a directory, or data_memory
+  std::string data;                // a directory, or data_memory
   std::uint64_t memory_mb = 1024;  // of a diskless group's log
   dataplane::IdlePolicy idle = dataplane::IdlePolicy::sleep;
   std::optional<unsigned> core;  // unset: not pinned

@@ -1,7 +1,7 @@
 // The leader's intake: admits appends and gathers them into the body of the next slot.
 //
-// Batching without timers: everything that one poll of the ports brought becomes one slot, up to a size limit; while the window is
-// full the batch goes on growing. Admission follows `proposed`, the log state ahead of the applied one by what this leader has
+// Batching without timers: everything that one poll of the ports brought becomes one slot, up to a size limit; while the window
+// is full the batch goes on growing. Admission follows `proposed`, the log state ahead of the applied one by what this leader has
 // proposed, so a duplicate is refused here and is never chosen (rule 8).
 //
 // Owns: the open batch's body until it is taken. Thread: the node's.
@@ -33,7 +33,7 @@ class Intake {
   enum class Verdict : std::uint8_t { admitted, duplicate, gap, evicted, busy };
   struct Admission {
     Verdict verdict;
-    Sequence next;                   // for gap: the next sequence that would be admitted
+    Sequence next;  // for gap: the next sequence that would be admitted
     consensus::Sessions::Place place = 0;
   };
   // Takes the part of the request that was not admitted before. `duplicate`: all of it was.

@@ -175,8 +175,12 @@ void LocalCluster::end(std::size_t place, int signal) {
   ::waitpid(child, nullptr, 0);
 }
 
-void LocalCluster::kill(std::size_t place) { end(place, SIGKILL); }
-void LocalCluster::stop(std::size_t place) { end(place, SIGTERM); }
+void LocalCluster::kill(std::size_t place) {
+  end(place, SIGKILL);
+}
+void LocalCluster::stop(std::size_t place) {
+  end(place, SIGTERM);
+}
 
 bool LocalCluster::is_running(std::size_t place) {
   if (pids_[place] < 0) return false;

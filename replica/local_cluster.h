@@ -19,14 +19,14 @@
 namespace synod::replica {
 
 struct LocalClusterOptions {
-  std::string binary;      // of synod; empty: this process's own
-  std::string directory;   // holds 1, 2, ... (data), 1.toml, 1.log, ...
+  std::string binary;     // of synod; empty: this process's own
+  std::string directory;  // holds 1, 2, ... (data), 1.toml, 1.log, ...
   std::string cluster = "synod";
   std::uint16_t replicas = 3;
   std::uint16_t port = 0;  // clients reach replica i at 127.0.0.1:(port + i - 1); 0: any free ports
   std::uint64_t capacity_bytes = 256ULL << 20;
-  bool memory = false;     // diskless
-  bool kernel_udp = false; // peers talk kernel UDP instead of pairs
+  bool memory = false;      // diskless
+  bool kernel_udp = false;  // peers talk kernel UDP instead of pairs
   dataplane::IdlePolicy idle = dataplane::IdlePolicy::sleep;
   std::function<void(const std::string&)> say;  // one line of progress; may be empty
 };

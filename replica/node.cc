@@ -17,10 +17,14 @@ constexpr std::size_t openings_max = 256;
 constexpr std::size_t tails_max = 1024;
 
 // Bodies: one an open slot in the acceptor, one an open slot that a candidate fetched, the open batch, and what one step moves.
-std::size_t pool_bodies(std::size_t window_slots) { return 2 * window_slots + 8; }
+std::size_t pool_bodies(std::size_t window_slots) {
+  return 2 * window_slots + 8;
+}
 
 // Slots that the journal can hold: a no-op's record is its header.
-std::size_t index_slots(const storage::DeviceInfo& device) { return device.size_bytes / sizeof(wire::RecordHeader); }
+std::size_t index_slots(const storage::DeviceInfo& device) {
+  return device.size_bytes / sizeof(wire::RecordHeader);
+}
 
 }  // namespace
 
@@ -40,9 +44,8 @@ Result<std::unique_ptr<Node>> Node::open(const NodeOptions& options, storage::De
   Recovery recovery(*parts.log, *parts.index);
   auto journal = storage::Journal::open(
       device, options.cluster, options.self, options.journal,
-      [&recovery](const wire::RecordHeader& header, storage::Location location, Bytes body, const storage::Watermarks& watermarks) {
-        recovery.visit(header, location, body, watermarks);
-      });
+      [&recovery](const wire::RecordHeader& header, storage::Location location, Bytes body,
+                  const storage::Watermarks& watermarks) { recovery.visit(header, location, body, watermarks); });
   if (!journal) return std::unexpected(journal.error());
   parts.journal = std::move(*journal);
   if (const auto finished = recovery.finish(parts.journal->recovered().watermarks); !finished) {
@@ -55,7 +58,8 @@ Result<std::unique_ptr<Node>> Node::open(const NodeOptions& options, storage::De
   const Uuid disk = parts.journal->recovered().identity.disk;
   for (const wire::MemberUuid& member : parts.members) {
     if (member.replica == options.self && member.uuid != disk) {
-      return fail("the journal records another disk under this replica's id: it was copied; use the original, or add a new member");
+      return fail(
+          "the journal records another disk under this replica's id: it was copied; use the original, or add a new member");
     }
     if (options.configuration.place_of(member.replica) == consensus::Configuration::not_a_member) {
       return fail(fmt::format("the journal records member {} which the configuration does not name: correct the members",
@@ -71,7 +75,9 @@ Result<std::unique_ptr<Node>> Node::open(const NodeOptions& options, storage::De
 Node::Node(const NodeOptions& options, Parts&& parts)
     : options_(options),
       journal_(std::move(parts.journal)),
-      messenger_({options.cluster, options.group, options.self,
+      messenger_({options.cluster,
+                  options.group,
+                  options.self,
                   {journal_->recovered().identity.disk, journal_->recovered().identity.open_count}},
                  {}),
       pool_(pool_bodies(options.window_slots)),
@@ -136,7 +142,8 @@ bool Node::poll_once(std::uint64_t now_us) {
 }
 
 void Node::poll_journal() {
-  const PersistNumber durable = journal_->poll([this](const storage::ReadResult& result) { reads_.on_read(result, log_.tail()); });
+  const PersistNumber durable =
+      journal_->poll([this](const storage::ReadResult& result) { reads_.on_read(result, log_.tail()); });
   engine_.on_durable(durable);
   if (failed_ || !journal_->failed().has_value()) return;
   failed_ = true;
@@ -150,7 +157,8 @@ void Node::poll_journal() {
 void Node::grant(consensus::Effects& effects) const {
   // One record a call, of the largest size, if the journal can take it; heartbeats and learning go on without.
   effects.votes_max = !failed_ && journal_->can_stage(wire::RecordKind::accepted, body_bytes_max) ? 1 : 0;
-  effects.controls_max = !failed_ && journal_->can_stage(wire::RecordKind::promise, members_max * sizeof(wire::MemberUuid)) ? 1 : 0;
+  effects.controls_max =
+      !failed_ && journal_->can_stage(wire::RecordKind::promise, members_max * sizeof(wire::MemberUuid)) ? 1 : 0;
 }
 
 void Node::propose_batch() {

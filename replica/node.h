@@ -1,4 +1,5 @@
-// The node: one replica of one group. The one place that joins engine, journal and ports; everything it does happens in poll_once.
+// The node: one replica of one group. The one place that joins engine, journal and ports; everything it does happens in
+// poll_once.
 //
 //   1. ports      bounded bursts -> gateway -> engine.on_message / intake
 //   2. journal    completions -> engine.on_durable, finished reads
@@ -6,7 +7,8 @@
 //   4. intake     what this poll brought becomes one slot; then the engine is pumped until it is drained, its effects carried out
 //   5. (the caller) flush: packets leave; submit: one system call for the disk. In a box: poll all nodes, flush all, submit all
 //
-// Thread: one, pinned by the caller. No heap after open. Faults are counted; a failed disk stops voting and is reported by status.
+// Thread: one, pinned by the caller. No heap after open. Faults are counted; a failed disk stops voting and is reported by
+// status.
 #pragma once
 
 #include <array>
@@ -40,9 +42,9 @@ struct NodeOptions {
 };
 
 struct NodeCounters {
-  std::uint64_t bad_messages = 0;      // passed the packet's gateway and failed the message's
+  std::uint64_t bad_messages = 0;  // passed the packet's gateway and failed the message's
   std::uint64_t bad_bodies = 0;
-  std::uint64_t starved = 0;           // accepts without a free body or room in the journal
+  std::uint64_t starved = 0;  // accepts without a free body or room in the journal
   std::uint64_t appends_refused = 0;
   std::uint64_t entries_applied = 0;
   std::uint64_t slots_void = 0;
@@ -131,11 +133,11 @@ class Node {
     dataplane::Route route;
     Probe probe;
   };
-  std::array<dataplane::Route, sessions_max> session_routes_{};   // by session place
-  std::array<SessionId, sessions_max> session_route_ids_{};       // whose route it is
+  std::array<dataplane::Route, sessions_max> session_routes_{};  // by session place
+  std::array<SessionId, sessions_max> session_route_ids_{};      // whose route it is
   Ring<Opening> openings_;
   Ring<TailWait> tails_;
-  consensus::AppliedRun pending_answer_;   // runs of one session that follow each other are answered together
+  consensus::AppliedRun pending_answer_;  // runs of one session that follow each other are answered together
   Slot durable_slot_;
   std::uint64_t now_us_ = 0;
   std::uint64_t started_us_ = 0;

@@ -10,6 +10,23 @@ using dataplane::Route;
 using wire::MessageType;
 using wire::RefusalReason;
 
+namespace {
+
+// A refusal that names as much of a malformed request as can be read: its number, or its session and sequence.
+wire::Refused refusal_of(const Message& message, RefusalReason reason) {
+  wire::Refused refused{.reason = reason};
+  if (message.header.type != MessageType::append) {
+    if (message.payload.size() >= sizeof(refused.request)) refused.request = load<std::uint64_t>(message.payload);
+  } else if (message.payload.size() >= sizeof(wire::Append)) {
+    const auto append = load<wire::Append>(message.payload);
+    refused.session = append.session;
+    refused.sequence = append.first;
+  }
+  return refused;
+}
+
+}  // namespace
+
 template <class T>
 void Node::answer(const Route& client, MessageType type, const T& payload) {
   wire::PacketHeader header;
@@ -29,18 +46,13 @@ void Node::on_client(const Message& message) {
   const Bytes payload = message.payload;
   const auto handle = [&]<class T>(std::expected<T, RefusalReason> request, auto use) {
     if (request) return use(*request);
-    // The request number, if there is one, is the first field of every request but an append.
-    const std::uint64_t number =
-        message.header.type == MessageType::append || payload.size() < 8 ? 0 : load<std::uint64_t>(payload);
-    refuse(message.from, {.request = number, .reason = request.error()});
+    refuse(message.from, refusal_of(message, request.error()));
   };
   switch (message.header.type) {
-    case MessageType::append:
-      return handle(wire::decode_append(payload), [&](const auto& r) { on_append(r, message); });
+    case MessageType::append: return handle(wire::decode_append(payload), [&](const auto& r) { on_append(r, message); });
     case MessageType::open_session:
       return handle(wire::decode_client<wire::OpenSession>(payload), [&](const auto& r) { on_open_session(r, message); });
-    case MessageType::tail:
-      return handle(wire::decode_client<wire::Tail>(payload), [&](const auto& r) { on_tail(r, message); });
+    case MessageType::tail: return handle(wire::decode_client<wire::Tail>(payload), [&](const auto& r) { on_tail(r, message); });
     case MessageType::read:
       return handle(wire::decode_client<wire::Read>(payload), [&](const auto& r) { on_read_request(r, message); });
     case MessageType::status:
@@ -82,7 +94,10 @@ void Node::on_append(const wire::AppendView& request, const Message& message) {
     admission = intake_.append(request);
   }
   switch (admission.verdict) {
-    case Intake::Verdict::evicted: return refuse_it(RefusalReason::evicted, append.first);
+    case Intake::Verdict::evicted:
+      // A session that was opened beyond what we know as committed says that somebody else leads by now: no word on its fate.
+      if (wire::opening_slot(append.session) > log_.applied()) return refuse_it(RefusalReason::busy, append.first);
+      return refuse_it(RefusalReason::evicted, append.first);
     case Intake::Verdict::gap: return refuse_it(RefusalReason::gap, admission.next);
     case Intake::Verdict::busy: return refuse_it(RefusalReason::busy, append.first);
     case Intake::Verdict::duplicate: answer_appended(append, admission.place, message.from); break;
@@ -92,8 +107,8 @@ void Node::on_append(const wire::AppendView& request, const Message& message) {
   session_route_ids_[admission.place] = append.session;
 }
 
-// A repeated append whose entries are applied is answered again, one answer a stretch of consecutive LSNs. What is still on its way
-// is answered when it commits.
+// A repeated append whose entries are applied is answered again, one answer a stretch of consecutive LSNs. What is still on its
+// way is answered when it commits.
 void Node::answer_appended(const wire::Append& request, consensus::Sessions::Place place, const Route& client) {
   const consensus::Sessions& sessions = log_.sessions();
   if (sessions.at(place).id != request.session) return;  // opened, but not applied yet

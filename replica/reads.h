@@ -1,4 +1,5 @@
-// Reading the log back from the journal: for clients (by LSN) and for peers that catch up (by slot). The journal is the only copy.
+// Reading the log back from the journal: for clients (by LSN) and for peers that catch up (by slot). The journal is the only
+// copy.
 //
 // Requests wait in bounded queues; at most the journal's limit of reads is in flight. Peers get at most half of it, so that a
 // laggard does not starve readers. Thread: the node's. No heap after construction.

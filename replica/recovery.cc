@@ -38,16 +38,18 @@ void Recovery::apply_up_to(Slot commit) {
     const Slot slot = log_.applied() + 1;
     const auto record = open_.find(slot);
     if (record == open_.end()) {
-      error_ = Error{fmt::format("the journal says that slot {} is committed but holds no record of it: do not start this replica; "
-                                 "keep its directory and report it",
-                                 slot.value())};
+      error_ =
+          Error{fmt::format("the journal says that slot {} is committed but holds no record of it: do not start this replica; "
+                            "keep its directory and report it",
+                            slot.value())};
       return;
     }
     const auto body = wire::BodyView::decode(record->second.body);
     if (!body || index_.full()) {
-      error_ = Error{fmt::format("slot {} of the journal cannot be applied ({}): do not start this replica; keep its directory "
-                                 "and report it",
-                                 slot.value(), body ? "the index is full" : wire::name(body.error()))};
+      error_ =
+          Error{fmt::format("slot {} of the journal cannot be applied ({}): do not start this replica; keep its directory "
+                            "and report it",
+                            slot.value(), body ? "the index is full" : wire::name(body.error()))};
       return;
     }
     const Lsn base = log_.tail();

@@ -14,11 +14,11 @@
 namespace synod::replica {
 
 struct IndexedSlot {
-  Lsn base;                     // of the slot's first entry; equal to the next slot's for one without entries
-  std::uint64_t offset = 0;     // of its record on the device
+  Lsn base;                  // of the slot's first entry; equal to the next slot's for one without entries
+  std::uint64_t offset = 0;  // of its record on the device
   std::uint32_t bytes = 0;
   std::uint32_t zero = 0;
-  PersistNumber number;         // of its record; readable once durable
+  PersistNumber number;  // of its record; readable once durable
 };
 
 class SlotIndex {

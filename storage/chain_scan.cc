@@ -38,7 +38,8 @@ Result<bool> ChainScan::follow(std::uint64_t offset) {
   const auto first = reader_.view(offset, device_block_bytes);
   if (!first) return std::unexpected(first.error());
   const auto header = decode_block_header(*first, offset, superblock_);
-  if (!header && header.error() == BlockFault::bad_version) {
+  // Such a header was written so (its checksum is right): to discard it would be to forget what another version promised.
+  if (!header && (header.error() == BlockFault::bad_version || header.error() == BlockFault::bad_length)) {
     return fail(fmt::format("the journal block at offset {} was written by another version of synod: use that version", offset));
   }
   if (!header) return false;

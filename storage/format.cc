@@ -19,6 +19,7 @@
 #include "storage/layout.h"
 #include "storage/superblock.h"
 #include "storage/uring_device.h"
+#include "wire/cluster.h"
 
 namespace synod::storage {
 
@@ -75,12 +76,7 @@ Result<> publish(const std::string& from, const std::string& to) {
 }  // namespace
 
 ClusterId cluster_id(std::string_view cluster) {
-  std::uint64_t hash = 0xCBF29CE484222325;
-  for (const char letter : cluster) hash = (hash ^ static_cast<unsigned char>(letter)) * 0x100000001B3;
-  hash = (hash ^ (hash >> 30)) * 0xBF58476D1CE4E5B9;
-  hash = (hash ^ (hash >> 27)) * 0x94D049BB133111EB;
-  hash ^= hash >> 31;
-  return ClusterId(hash == 0 ? 1 : hash);
+  return wire::cluster_id(cluster);
 }
 
 Uuid draw_uuid() {

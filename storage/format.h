@@ -12,8 +12,7 @@
 
 namespace synod::storage {
 
-// A cluster's name as every packet and block carries it: FNV-1a (64 bits) over the name's bytes, then the finalizer of
-// splitmix64; never 0. It is part of the formats.
+// A cluster's name as every packet and block carries it: see wire/cluster.h. It is part of the formats.
 [[nodiscard]] ClusterId cluster_id(std::string_view name);
 
 // A fresh random uuid from the kernel.

@@ -87,10 +87,13 @@ class Journal {
   using RecordVisitor = std::function<void(const wire::RecordHeader&, Location, Bytes body, const Watermarks&)>;
 
   // Reads superblock and chain, counts this open, makes the first block of the new open count durable. `expected_cluster` and
-  // `expected_replica` guard against a foreign directory. Blocks while it works.
+  // `expected_replica` guard against a foreign directory. Blocks while it works. When it refuses, some records may have been
+  // visited already. Verdicts are in storage/recovery.h.
   [[nodiscard]] static Result<std::unique_ptr<Journal>> open(DeviceRef device, ClusterId expected_cluster,
                                                              ReplicaId expected_replica, const JournalLimits& limits,
                                                              const RecordVisitor& visit);
+  // Waits for what the device was asked for, at most 2 s (a device that was cut off should complete with errors); after that it
+  // leaves its buffers to the device for ever.
   ~Journal();
 
   [[nodiscard]] const Recovered& recovered() const;

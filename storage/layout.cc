@@ -83,7 +83,8 @@ std::expected<Superblock, SuperblockFault> decode_superblock(Bytes from) {
   const bool possible = superblock.segment_bytes >= segment_bytes_min && superblock.segment_bytes <= segment_bytes_max &&
                         superblock.segment_bytes % device_block_bytes == 0 && superblock.segments >= segments_min &&
                         superblock.block_bytes == device_block_bytes && superblock.replica != ReplicaId{} &&
-                        !superblock.disk.is_none();
+                        !superblock.disk.is_none() && superblock.zero_a == 0 && superblock.zero_c == 0 &&
+                        is_zero(superblock.zero_b);
   if (!possible) return std::unexpected(SuperblockFault::bad_field);
   return superblock;
 }
@@ -95,7 +96,9 @@ std::expected<BlockHeader, BlockFault> decode_block_header(Bytes from, std::uint
     return std::unexpected(is_zero(from.first(sizeof(BlockHeader))) ? BlockFault::blank : BlockFault::bad_magic);
   }
   if (header.header_checksum != header_checksum(header)) return std::unexpected(BlockFault::bad_checksum);
-  if (header.version != layout_version) return std::unexpected(BlockFault::bad_version);
+  // Reserved fields and recycled segments belong to later versions.
+  const bool ours = header.version == layout_version && header.generation == 1 && header.zero_a == 0 && is_zero(header.zero_b);
+  if (!ours) return std::unexpected(BlockFault::bad_version);
   if (header.cluster != superblock.cluster) return std::unexpected(BlockFault::other_cluster);
   if (header.disk != superblock.disk) return std::unexpected(BlockFault::other_disk);
   const Geometry geometry = geometry_of(superblock);

@@ -84,8 +84,9 @@ Result<std::vector<MethodTime>> measure_methods(UringDevice& device, UringDevice
 DurabilityMethod choose_method(std::span<const MethodTime> times, bool needs_flush) {
   // A method that spins may look good in a quiet probe and stall for a whole tick once another thread is busy on the CPU that the
   // kernel's worker needs: it is allowed only for plain writes that need no worker. And a method must be clearly better, at one
-  // and at several writes in flight, to replace the one that was proven first.
-  constexpr double clearly = 0.85;
+  // and at several writes in flight, to replace the first: that one needs no worker of io_uring, which would have to find a free
+  // CPU.
+  constexpr double clearly = 0.7;
   DurabilityMethod best = DurabilityMethod::dsync_yield;
   double best_score = 0;
   for (const MethodTime& time : times) {

@@ -122,6 +122,16 @@ TEST_F(RingLinkTest, TwoThreadsEcho) {
   echo.join();
 }
 
+TEST_F(RingLinkTest, PollingThreadsComeAndGo) {
+  for (int i = 0; i < 300; ++i) {
+    std::thread([] {
+      const auto registered = register_polling_thread();
+      EXPECT_TRUE(registered) << registered.error().text;
+      EXPECT_TRUE(register_polling_thread()) << "again is no harm";
+    }).join();
+  }
+}
+
 TEST_F(RingLinkTest, LinksComeAndGo) {
   for (int i = 0; i < 100; ++i) {
     const auto link = make_link({.a = endpoint_a, .b = endpoint_b, .mtu = 1500, .slots = 64, .packets = 256});

@@ -162,6 +162,27 @@ TEST_F(VethTest, APacketForAnotherUdpPortIsACountedDrop) {
   }));
 }
 
+TEST_F(VethTest, TheKernelTakesChecksumsThatTheDeviceCompletes) {
+  // net_tap completes UDP checksums, and the kernel behind it verifies them.
+  if (::access("/dev/net/tun", R_OK | W_OK) != 0) GTEST_SKIP() << "there is no /dev/net/tun that this user may open";
+  constexpr Endpoint tap_at{0x0A4E0001, 7400};
+  constexpr Endpoint behind_tap_at{0x0A4E0002, 7400};
+  DpdkPortOptions options;
+  options.device = "net_tap0,iface=synod_tap";
+  options.local = tap_at;
+  auto tap = DpdkPort::open(options);
+  if (!tap) GTEST_SKIP() << tap.error().text;
+  ASSERT_TRUE((*tap)->completes_checksums());
+  ASSERT_TRUE(run("ip address add 10.78.0.2/24 dev synod_tap && ip link set synod_tap up"));
+  auto kernel = UdpPort::open(behind_tap_at);
+  ASSERT_TRUE(kernel) << kernel.error().text;
+  Messenger a(identity(1), {});
+  Messenger b(identity(2), {});
+  a.add_port(PortRef(**tap));
+  b.add_port(PortRef(**kernel));
+  for (const std::size_t bytes : {1UL, 128UL, 1344UL, 20'000UL}) expect_echo(a, b, behind_tap_at, bytes);
+}
+
 TEST_F(VethTest, TrafficReturnsWhenTheLinkDoes) {
   const auto port_a = open_port("synod_a", dpdk_at);
   const auto port_b = open_port("synod_b", other_at);

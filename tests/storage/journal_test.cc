@@ -5,9 +5,9 @@
 
 #include <deque>
 
-#include "tests/storage/fixture.h"
 #include "storage/layout.h"
 #include "storage/uring_device.h"
+#include "tests/storage/fixture.h"
 
 namespace synod::storage::test {
 namespace {
