@@ -110,6 +110,7 @@ void Journal::State::close_open_block() {
   Block& last = block(last_sequence);
   next_offset = align_up(last.offset + last.used, device_block_bytes);
   last.state = BlockState::closed;
+  last.watermarks = watermarks;
 }
 
 Block& Journal::State::begin_block(std::uint64_t offset) {
@@ -139,8 +140,8 @@ void Journal::State::send(Block& sent) {
                                               .sequence = sent_sequence,
                                               .durable_sequence = durable_sequence,
                                               .previous = previous,
-                                              .promised = watermarks.promised,
-                                              .commit = watermarks.commit,
+                                              .promised = sent.watermarks.promised,
+                                              .commit = sent.watermarks.commit,
                                               .payload_bytes = static_cast<std::uint32_t>(payload.size()),
                                               .record_count = sent.record_count,
                                               .payload_checksum = crc32c(payload)});
