@@ -118,7 +118,7 @@ class PowerCutRun {
 
   void cut(Totals& totals) {
     Cluster& cluster = world_.cluster;
-    const bool all = prng_.chance(2, 3);
+    const bool all = prng_.chance(3, 4);
     const std::size_t victim = prng_.below(cluster.size());
     for (std::size_t place = 0; place < cluster.size(); ++place) {
       if (all || place == victim) cluster.cut_power(place);
@@ -173,7 +173,7 @@ class PowerCutRun {
 TEST(PowerCut, no_cut_of_some_or_all_disks_loses_or_doubles_what_was_acknowledged) {
   const std::uint64_t first = first_seed();
   Totals totals;
-  for (std::uint64_t seed = first; seed < first + runs(130); ++seed) {
+  for (std::uint64_t seed = first; seed < first + runs(90); ++seed) {
     SCOPED_TRACE(fmt::format("seed {}: SYNOD_TEST_SEED={} SYNOD_TEST_RUNS=1", seed, seed));
     PowerCutRun(seed).run(totals);
     if (HasFailure()) return;
