@@ -36,7 +36,7 @@ void Cluster::plug_in(Member& member, std::unique_ptr<MemoryDevice> memory) {
   member.late = std::make_unique<LateDevice>(DeviceRef(*member.recording), prng_.next());
 }
 
-void Cluster::start(std::size_t place) {
+void Cluster::start(std::size_t place, bool attached) {
   Member& member = members_[place];
   auto opened =
       Node::open({.cluster = wire::cluster_id("test"),
@@ -51,7 +51,7 @@ void Cluster::start(std::size_t place) {
   member.node = *std::move(opened);
   const std::uint8_t port = member.node->add_port(dataplane::PortRef(*member.port));
   for (std::size_t peer = 0; peer < size(); ++peer) {
-    if (peer != place) member.node->set_route(id_of(peer), {port, endpoint_of(peer)});
+    if (peer != place && attached) member.node->set_route(id_of(peer), {port, endpoint_of(peer)});
   }
   expect_word_kept(place);
 }

@@ -78,7 +78,8 @@ class Cluster {
   // The disk becomes what a power cut at this moment may leave; the process is gone.
   void cut_power(std::size_t place);
   // The process starts again. Fails the test if it cannot, or if it has forgotten a promise or a vote.
-  void start(std::size_t place);
+  // `attached` false: the ways to its peers are not there yet.
+  void start(std::size_t place, bool attached = true);
   // Ends the process orderly, keeping what its disk holds.
   void stop(std::size_t place);
   void set_late_permille(std::size_t place, std::uint64_t permille);

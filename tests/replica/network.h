@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <utility>
 #include <vector>
 
 #include "base/prng.h"
@@ -30,6 +31,10 @@ class Network {
   std::function<void(dataplane::Endpoint from, dataplane::Endpoint to, Bytes packet)> on_sent;
 
   void send(dataplane::Endpoint from, dataplane::Endpoint to, Bytes packet);
+  // A packet from nowhere, that nobody sees leave and that arrives for sure.
+  void inject(dataplane::Endpoint from, dataplane::Endpoint to, Datagram packet) {
+    flights_[to].emplace(now_us, Flight{from, std::move(packet)});
+  }
   // The next packet that has arrived at `to`.
   bool take(dataplane::Endpoint to, Datagram& packet, dataplane::Endpoint& from);
   // Who was cut off hears nothing and is not heard.
