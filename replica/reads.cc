@@ -62,7 +62,9 @@ bool Reads::read(const wire::Read& request, const dataplane::Route& client) {
 }
 
 void Reads::serve(const consensus::Serve& serve) {
-  if (!serves_.full()) serves_.push(serve);
+  // A request may come by another way before the port to the peer is attached.
+  const bool has_route = serve.to.value() < routes_.size() && routes_[serve.to.value()].has_value();
+  if (has_route && !serves_.full()) serves_.push(serve);
 }
 
 Reads::InFlight* Reads::free_place() {
@@ -129,7 +131,7 @@ void Reads::answer_client(const InFlight& read, const wire::RecordView& record, 
 }
 
 void Reads::answer_peer(const InFlight& read, const wire::RecordView& record) {
-  messenger_.send(routes_[read.peer.value()],
+  messenger_.send(*routes_[read.peer.value()],
                   {.type = wire::MessageType::chosen,
                    .destination = read.peer,
                    .ballot = ballot_,

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "base/ring.h"
@@ -26,7 +27,7 @@ class Reads {
 
   // A client's read, already validated: from < to, from is committed and durable here. False: too many wait.
   [[nodiscard]] bool read(const wire::Read& request, const dataplane::Route& client);
-  // A peer's catch-up. What does not fit is dropped; the peer asks again.
+  // A peer's catch-up. What does not fit, or has no way back yet, is dropped; the peer asks again.
   void serve(const consensus::Serve& serve);
 
   // Starts reads while there is room. `durable_slot`: records up to there can be read.
@@ -56,7 +57,7 @@ class Reads {
   Ring<consensus::Serve> serves_;
   std::vector<InFlight> in_flight_;
   std::size_t peers_in_flight_ = 0;
-  std::vector<dataplane::Route> routes_;  // by replica id; small ids
+  std::vector<std::optional<dataplane::Route>> routes_;  // by replica id; small ids
   std::vector<std::byte> answer_;
   Ballot ballot_;
   Slot commit_;
