@@ -10,6 +10,26 @@ using dataplane::Route;
 using wire::MessageType;
 using wire::RefusalReason;
 
+namespace {
+
+// Refuses what did not pass the gateway, so that its sender can tell what is refused: the request number is the first field of
+// every request but an append, which is known by session and sequence.
+wire::Refused refusal_of(const Message& message, RefusalReason reason) {
+  wire::Refused refused;
+  refused.reason = reason;
+  if (message.header.type == MessageType::append) {
+    if (message.payload.size() < sizeof(wire::Append)) return refused;
+    const auto append = load<wire::Append>(message.payload);
+    refused.session = append.session;
+    refused.sequence = append.first;
+  } else if (message.payload.size() >= sizeof(std::uint64_t)) {
+    refused.request = load<std::uint64_t>(message.payload);
+  }
+  return refused;
+}
+
+}  // namespace
+
 template <class T>
 void Node::answer(const Route& client, MessageType type, const T& payload) {
   wire::PacketHeader header;
@@ -29,10 +49,7 @@ void Node::on_client(const Message& message) {
   const Bytes payload = message.payload;
   const auto handle = [&]<class T>(std::expected<T, RefusalReason> request, auto use) {
     if (request) return use(*request);
-    // The request number, if there is one, is the first field of every request but an append.
-    const std::uint64_t number =
-        message.header.type == MessageType::append || payload.size() < 8 ? 0 : load<std::uint64_t>(payload);
-    refuse(message.from, {.request = number, .reason = request.error()});
+    refuse(message.from, refusal_of(message, request.error()));
   };
   switch (message.header.type) {
     case MessageType::append: return handle(wire::decode_append(payload), [&](const auto& r) { on_append(r, message); });
