@@ -190,9 +190,9 @@ void Node::on_read_request(const wire::Read& request, const Message& message) {
   if (request.from >= request.to) {
     return refuse(message.from, {.request = request.request, .reason = RefusalReason::malformed});
   }
-  const bool readable = request.from < log_.tail() && index_->find(request.from) <= durable_slot();
+  const bool readable = request.from < log_.tail() && (!failed_ || index_->find(request.from) <= durable_slot());
   if (!readable) {
-    // Nothing committed there, or not on our disk yet: say how far we are.
+    // Nothing committed there, or never to be on our disk: say how far we are.
     wire::ReadAnswer nothing;
     nothing.request = request.request;
     nothing.from = request.from;

@@ -25,7 +25,8 @@ class Reads {
   // Where a peer's messages go.
   void set_route(ReplicaId peer, const dataplane::Route& route);
 
-  // A client's read, already validated: from < to, from is committed and durable here. False: too many wait.
+  // A client's read, already validated: from < to, from is committed here. It waits until its record is durable here. False: too
+  // many wait.
   [[nodiscard]] bool read(const wire::Read& request, const dataplane::Route& client);
   // A peer's catch-up. What does not fit, or has no way back yet, is dropped; the peer asks again.
   void serve(const consensus::Serve& serve);
@@ -33,6 +34,8 @@ class Reads {
   // Starts reads while there is room. `durable_slot`: records up to there can be read.
   void start(Slot durable_slot, Ballot ballot, Slot commit);
   void on_read(const storage::ReadResult& result, Lsn tail);
+  // The disk failed: nothing more becomes durable. Who waits asks again.
+  void forget_waiting() { clients_.clear(); }
 
  private:
   struct ClientRead {
@@ -47,6 +50,9 @@ class Reads {
   };
 
   [[nodiscard]] InFlight* free_place();
+  bool begin(InFlight& place, const InFlight& read);
+  void start_clients(Slot durable_slot);
+  void start_serves(Slot durable_slot);
   void answer_client(const InFlight& read, const wire::RecordView& record, Lsn tail);
   void answer_peer(const InFlight& read, const wire::RecordView& record);
 
