@@ -100,7 +100,8 @@ void Engine::handle(std::size_t from, const wire::PeerMessage& message, const wi
 
 void Engine::handle(std::size_t from, const wire::PeerMessage& message, const wire::Suspect&, BodyHandle, Effects& effects) {
   // One that is behind would have to catch up before it can lead: let the one ahead try.
-  const bool lost = election_.lost() && !is_leader() && message.commit >= commit();
+  // And while we campaign ourselves we are not lost: two proposers must not outbid each other.
+  const bool lost = election_.lost() && proposer_.phase() == ProposerPhase::idle && message.commit >= commit();
   send(configuration_.member(from), highest_seen_, wire::SuspectAnswer{static_cast<std::uint8_t>(lost)}, effects);
 }
 

@@ -9,10 +9,10 @@
 
 namespace synod::replica {
 
-// Distinct from the messenger's own counted ids by its top bit.
+// Below 2^63: the messenger's own fresh ids are above.
 [[nodiscard]] constexpr std::uint64_t stable_message_id(wire::MessageType type, Ballot ballot, Slot slot) {
   std::uint64_t state = ballot.value() ^ (slot.value() * 0x9E3779B97F4A7C15) ^ static_cast<std::uint64_t>(type);
-  return splitmix64(state) | (std::uint64_t{1} << 63);
+  return splitmix64(state) >> 1;
 }
 
 }  // namespace synod::replica

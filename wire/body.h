@@ -130,4 +130,8 @@ class BodyWriter {
   return SessionId((slot.value() << 16) | place);
 }
 
+[[nodiscard]] constexpr Slot opening_slot(SessionId session) {
+  return Slot(session.value() >> 16);
+}
+
 }  // namespace synod::wire

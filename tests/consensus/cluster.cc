@@ -80,8 +80,7 @@ void Cluster::tick(std::size_t place, std::uint64_t life) {
 
 // --- one call of one engine -------------------------------------------------------------------------------------------------
 
-template <class Call>
-void Cluster::step(std::size_t place, Call&& call) {
+void Cluster::step(std::size_t place, const std::function<void(Engine&)>& call) {
   Member& member = members_[place];
   const Engine before = *member.engine;
   effects_.clear();
@@ -155,6 +154,7 @@ void Cluster::transmit(std::size_t place, const Send& send) {
 void Cluster::post(std::size_t from, Packet packet) {
   const std::size_t to = configuration_.place_of(packet.to);
   if (cuts_.contains({from, to}) || prng_.chance(world.loss_per_mille, 1000)) return;
+  if (std::holds_alternative<wire::Accept>(packet.message.payload) && prng_.chance(world.accept_loss_per_mille, 1000)) return;
   if (filter && !filter(from, to, packet.message)) return;
   const std::size_t copies = prng_.chance(world.repeat_per_mille, 1000) ? 2 : 1;
   for (std::size_t copy = 0; copy < copies; ++copy) {

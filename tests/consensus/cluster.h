@@ -34,6 +34,7 @@ struct ClusterOptions {
 // How bad the world is just now.
 struct World {
   std::uint64_t loss_per_mille = 0;
+  std::uint64_t accept_loss_per_mille = 0;  // of accepts alone: values that some hold and some do not
   std::uint64_t repeat_per_mille = 0;
   std::uint64_t late_per_mille = 0;     // delayed by up to late_us_max instead
   std::uint64_t no_room_per_mille = 0;  // the body pool is full when a record comes
@@ -65,6 +66,13 @@ struct PoolBody {
   bool alive = false;
 };
 
+// A tail read that waits at a leader (rule 7).
+struct WaitingRead {
+  Ballot ballot;
+  Probe probe;
+  Slot covers;  // committed somewhere when it was asked
+};
+
 struct Member {
   ReplicaId id;
   Uuid disk_uuid;
@@ -88,6 +96,7 @@ struct Member {
   std::unique_ptr<LogState> log;
   std::unique_ptr<LogState> proposed;  // a leader's
   std::map<SessionId, Sequence> applied;
+  std::optional<WaitingRead> read;
 
   [[nodiscard]] bool is_up() const { return engine != nullptr; }
 };
@@ -142,12 +151,12 @@ class Cluster {
   [[nodiscard]] Prng& prng() { return prng_; }
   [[nodiscard]] const Configuration& configuration() const { return configuration_; }
   [[nodiscard]] std::uint64_t void_slots() const { return void_slots_; }
+  [[nodiscard]] std::uint64_t reads() const { return reads_; }
   [[nodiscard]] std::uint64_t elections() const { return elections_; }
 
  private:
   void at(std::uint64_t time_us, std::function<void()> event);
-  template <class Call>
-  void step(std::size_t place, Call&& call);
+  void step(std::size_t place, const std::function<void(Engine&)>& call);
   void carry_out(std::size_t place);
   void stage(Member& member, const Persist& persist);
   void schedule_disk(std::size_t place);
@@ -163,6 +172,7 @@ class Cluster {
   void check_bodies(std::size_t place);
   void tick(std::size_t place, std::uint64_t life);
   void client_event();
+  void read_tail(Member& member);
 
   ClusterOptions options_;
   Prng prng_;
@@ -176,6 +186,8 @@ class Cluster {
   std::uint64_t uuids_drawn_ = 0;
   std::uint64_t void_slots_ = 0;
   std::uint64_t elections_ = 0;
+  std::uint64_t reads_ = 0;
+  Slot committed_;  // by any member
   bool clients_run_ = true;
   Effects effects_;
 };

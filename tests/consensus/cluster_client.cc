@@ -35,9 +35,23 @@ void Cluster::client_event() {
     for (std::size_t place = 0; place < size(); ++place) {
       const std::size_t slots = prng_.between(1, 3);
       for (std::size_t i = 0; i < slots; ++i) propose(place);
+      if (members_[place].is_up() && members_[place].engine->is_leader()) read_tail(members_[place]);
     }
   }
   at(now_us_ + prng_.between(100, 3'000), [this] { client_event(); });
+}
+
+// A confirmed read must cover whatever any replica had committed when it was asked.
+void Cluster::read_tail(Member& member) {
+  Engine& engine = *member.engine;
+  if (!member.read || member.read->ballot != engine.promised()) {
+    member.read = WaitingRead{engine.promised(), engine.ask_probe(), committed_};
+    return;
+  }
+  if (engine.confirmed_probe() < member.read->probe || engine.commit() < engine.settled_slot()) return;
+  if (engine.commit() < member.read->covers) oracle_.fail("a confirmed tail read misses a committed slot");
+  ++reads_;
+  member.read.reset();
 }
 
 bool Cluster::propose(std::size_t place) {
@@ -73,15 +87,7 @@ bool Cluster::propose(std::size_t place) {
   member.pool.push_back({{body.begin(), body.end()}, true});
   ++member.bodies_alive;
   member.proposed->apply(member.engine->next_slot(), checksum, *view, [](const AppliedRun&) {});
-  effects_.clear();
-  member.engine->propose({checksum, static_cast<std::uint32_t>(body.size()), handle}, effects_);
-  carry_out(place);
-  for (bool more = true; more && !oracle_.failed();) {
-    effects_.clear();
-    more = member.engine->pump(effects_);
-    carry_out(place);
-  }
-  member.engine->check_now();
+  step(place, [&](Engine& engine) { engine.propose({checksum, static_cast<std::uint32_t>(body.size()), handle}, effects_); });
   return true;
 }
 
@@ -102,6 +108,7 @@ void Cluster::rebuild_proposed(Member& member) {
 void Cluster::apply(std::size_t place, Slot slot, Checksum checksum, Bytes body) {
   Member& member = members_[place];
   if (oracle_.failed()) return;
+  committed_ = std::max(committed_, slot);
   const auto view = wire::BodyView::decode(body);
   CHECK(view.has_value());
   if (!view->is_noop() && view->header().assumed_chain != member.log->chain()) ++void_slots_;

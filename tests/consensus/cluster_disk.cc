@@ -33,15 +33,7 @@ void Cluster::schedule_disk(std::size_t place) {
     if (owner.life != life || owner.is_stalled || owner.durable >= staged) return;
     while (owner.durable < staged) became_durable(place, owner.durable);
     const PersistNumber number(staged - owner.disk_at_start);
-    effects_.clear();
-    owner.engine->on_durable(number);
-    for (bool more = true; more && !oracle_.failed();) {
-      effects_.clear();
-      more = owner.engine->pump(effects_);
-      carry_out(place);
-    }
-    owner.engine->check_now();
-    check_bodies(place);
+    step(place, [&](Engine& engine) { engine.on_durable(number); });
   });
 }
 
@@ -72,6 +64,7 @@ void Cluster::crash(std::size_t place) {
   member.log.reset();
   member.proposed.reset();
   member.applied.clear();
+  member.read.reset();
   member.pool.clear();
   member.bodies_alive = 0;
   // Of what was not durable any prefix may have reached the disk.

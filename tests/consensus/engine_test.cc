@@ -203,6 +203,15 @@ TEST(Commit, IgnoresAVoteForAnotherValue) {
   EXPECT_EQ(driver.engine().counters().conflicting_values, 1U);
 }
 
+TEST(Commit, IgnoresAVoteOfAnEarlierBallotForTheSameValue) {
+  Driver driver({.promised = ballot_of(4, 1)});
+  driver.lead();
+  driver.propose(11);
+  driver.make_durable();
+  driver.hear(2, ballot_of(4, 1), wire::Accepted{Slot(1), Checksum(11)});
+  EXPECT_EQ(driver.engine().commit(), Slot(0));
+}
+
 TEST(Candidate, BehindAPeersWatermarkCatchesUpFirst) {
   Driver driver;
   driver.campaign();

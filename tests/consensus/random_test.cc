@@ -29,6 +29,7 @@ ClusterOptions options_of(std::uint64_t seed) {
 World world_of(Prng& prng) {
   World world;
   if (prng.chance(1, 2)) world.loss_per_mille = prng.between(0, 300);
+  if (prng.chance(1, 3)) world.accept_loss_per_mille = prng.between(100, 900);
   if (prng.chance(1, 2)) world.repeat_per_mille = prng.between(0, 300);
   if (prng.chance(1, 2)) world.late_per_mille = prng.between(0, 300);
   if (prng.chance(1, 4)) world.no_room_per_mille = prng.between(0, 300);
@@ -83,6 +84,7 @@ struct Totals {
   std::uint64_t slots = 0;
   std::uint64_t void_slots = 0;
   std::uint64_t elections = 0;
+  std::uint64_t reads = 0;
 };
 
 std::string run_one(std::uint64_t seed, Totals& totals) {
@@ -104,6 +106,7 @@ std::string run_one(std::uint64_t seed, Totals& totals) {
   totals.slots += cluster.oracle().chosen_slots();
   totals.void_slots += cluster.void_slots();
   totals.elections += cluster.elections();
+  totals.reads += cluster.reads();
   if (!cluster.failure().empty()) return cluster.failure();
   if (!progress) return "no progress in peace";
   return agreed ? "" : "the members did not come to hold the same log";
@@ -121,13 +124,15 @@ TEST(RandomRuns, AgreementAndProgressUnderFaults) {
     return;
   }
   const std::uint64_t first = number_from("SYNOD_SEED_FIRST", 1);
-  const std::uint64_t seeds = number_from("SYNOD_SEEDS", 300);
+  const std::uint64_t seeds = number_from("SYNOD_SEEDS", 4000);
   for (std::uint64_t seed = first; seed < first + seeds; ++seed) {
     EXPECT_EQ(run_one(seed, totals), "") << "SYNOD_SEED=" << seed;
   }
-  fmt::print("{} runs: {} slots chosen, {} void, {} elections\n", seeds, totals.slots, totals.void_slots, totals.elections);
+  fmt::print("{} runs: {} slots chosen, {} void, {} elections, {} reads\n", seeds, totals.slots, totals.void_slots,
+             totals.elections, totals.reads);
   // The runs are worth nothing if they do not meet what they are for.
   EXPECT_GT(totals.slots, seeds * 20);
+  EXPECT_GT(totals.reads, seeds * 20);
   EXPECT_TRUE(seeds < 100 || totals.void_slots > 0);
 }
 

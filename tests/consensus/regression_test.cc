@@ -66,6 +66,8 @@ TEST(Regression, AHelloThatWasMeantForTheDiskBeforeThisOneIsNoIntroduction) {
   Driver driver({.knows_members = false});
   driver.hear(2, Ballot{}, wire::Hello{1});
   driver.hear(3, Ballot{}, wire::Hello{1});
+  driver.hear(2, Ballot{}, wire::Hello{0}, Slot{}, Probe(12345));  // answers the former disk's question
+  driver.hear(3, Ballot{}, wire::Hello{0}, Slot{}, Probe(12345));
   driver.pass(50'000);
   driver.make_durable();
   EXPECT_FALSE(driver.engine().may_vote());
