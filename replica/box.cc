@@ -5,6 +5,7 @@
 #include "dataplane/clock.h"
 #include "dataplane/eal.h"
 #include "replica/config.h"
+#include "wire/cluster.h"
 
 namespace synod::replica {
 
@@ -51,7 +52,7 @@ Result<> Box::open_nodes(const BoxOptions& options) {
                     : Data::open(directory(options.data, place));
     if (!data) return std::unexpected(data.error());
     data_.push_back(*std::move(data));
-    auto node = Node::open({.cluster = storage::cluster_id(options.cluster),
+    auto node = Node::open({.cluster = wire::cluster_id(options.cluster),
                             .self = id_of(place),
                             .configuration = consensus::Configuration(members),
                             .timeouts = options.timeouts,
