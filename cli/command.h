@@ -23,6 +23,7 @@ inline constexpr int exit_usage = 2;
 using Body = std::function<int()>;
 
 void add_append(CLI::App& app, Body& body);
+void add_bench(CLI::App& app, Body& body);
 void add_dev(CLI::App& app, Body& body);
 void add_format(CLI::App& app, Body& body);
 void add_read(CLI::App& app, Body& body);

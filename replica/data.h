@@ -16,9 +16,9 @@ class Data {
  public:
   // A formatted directory. Takes its lock.
   [[nodiscard]] static Result<Data> open(const std::string& directory);
-  // A fresh disk in memory, with a fresh uuid.
+  // A fresh disk in memory, with a fresh uuid. `touch`: takes all its memory from the system at once.
   [[nodiscard]] static Result<Data> make_memory(std::uint64_t bytes, const std::string& cluster, ReplicaId replica,
-                                                std::uint16_t members);
+                                                std::uint16_t members, bool touch = false);
 
   [[nodiscard]] storage::DeviceRef device() {
     return disk_ != nullptr ? storage::DeviceRef(*disk_) : storage::DeviceRef(*memory_);

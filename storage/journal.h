@@ -110,7 +110,8 @@ class Journal {
   // Copies the record into the open block. Needs can_stage().
   Staged stage(const wire::RecordHeader& header, Bytes body);
 
-  // Closes the open block and asks the device for it, if a write slot is free. `watermarks` go into its header.
+  // Closes the open block and asks the device for it, if a write slot is free. `watermarks` go into its header: every record
+  // behind `commit` is staged before this call.
   void flush(const Watermarks& watermarks);
   // Hands everything asked for since the last call to the kernel: the one system call of the data path.
   void submit();

@@ -29,6 +29,7 @@ struct Block {
   std::uint32_t record_count = 0;
   BlockState state = BlockState::done;
   PersistNumber last_number;     // of its last record
+  Slot commit;                   // goes into its header, see close_open_block
   std::uint64_t asked_poll = 0;  // value of `polls` when it was asked for
 };
 

@@ -1,5 +1,7 @@
 #include "storage/memory_device.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cerrno>
 
@@ -15,7 +17,15 @@ MemoryDevice::MemoryDevice(std::uint64_t size_bytes)
             .size_bytes = size_bytes,
             .stable = false,
             .description = "memory (nothing survives a restart)"},
-      finished_(operations_max) {}
+      finished_(operations_max) {
+  // Recovery reads the memory before anything is written, which maps the zero page everywhere; each first write to one of those
+  // pages would then interrupt every core of the process. Huge pages make that rare.
+  (void)::madvise(memory_.bytes().data(), size_bytes, MADV_HUGEPAGE);
+}
+
+void MemoryDevice::touch() {
+  (void)::madvise(memory_.bytes().data(), memory_.size(), MADV_POPULATE_WRITE);
+}
 
 MemoryDevice::MemoryDevice(Bytes image) : MemoryDevice(image.size()) {
   copy(memory_.bytes(), image);
