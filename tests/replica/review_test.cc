@@ -149,5 +149,12 @@ TEST_F(RecoveryUnderASlowDisk, the_committed_value_is_applied_and_not_the_one_it
   EXPECT_EQ(recovered_->log->chain(), chain);
 }
 
+TEST_F(RecoveryUnderASlowDisk, a_submit_that_the_kernel_refused_is_made_up_for_without_a_new_record) {
+  stage(vote(1, 1, 100));
+  device_.refused_submits = 1;
+  for (int i = 0; i < 3; ++i) turn(0, std::numeric_limits<std::size_t>::max());
+  EXPECT_EQ(journal_->durable(), PersistNumber(1));
+}
+
 }  // namespace
 }  // namespace synod::replica
