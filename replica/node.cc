@@ -155,6 +155,7 @@ void Node::poll_journal() {
   failed_ = true;
   fmt::print(stderr, "synod: replica {}: the journal failed ({}): this replica votes no more; replace its disk\n",
              options_.self.value(), *journal_->failed());
+  reads_.forget_waiting();
   effects_.clear();
   engine_.stop_voting(effects_);
   carry_out();

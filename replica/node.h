@@ -93,6 +93,7 @@ class Node {
   [[nodiscard]] Slot durable_slot();
 
   // node_clients.cc: what clients ask
+  [[nodiscard]] bool takes_appends() const;
   void on_open_session(const wire::OpenSession& request, const dataplane::Message& message);
   void on_append(const wire::AppendView& request, const dataplane::Message& message);
   void on_tail(const wire::Tail& request, const dataplane::Message& message);

@@ -1,4 +1,6 @@
 // What clients ask of a node, and how they are answered.
+#include <algorithm>
+
 #include "base/check.h"
 #include "replica/node.h"
 #include "wire/client.h"
@@ -11,6 +13,12 @@ using wire::MessageType;
 using wire::RefusalReason;
 
 namespace {
+
+// What a leader leaves free when it refuses appends: the journal's reserve, the largest vote (that is what the journal wants to
+// have room for), and a share because the followers' disks are filled by other batches than ours.
+constexpr std::uint64_t journal_reserve_bytes_max = 1U << 20;
+constexpr std::uint64_t share_bytes_max = 32U << 20;
+constexpr std::uint64_t journal_block_bytes = 4096;  // a record's block, at least
 
 // A refusal that names as much of a malformed request as can be read: its number, or its session and sequence.
 wire::Refused refusal_of(const Message& message, RefusalReason reason) {
@@ -65,10 +73,26 @@ void Node::on_client(const Message& message) {
   }
 }
 
+// Appends end before votes do. Whoever succeeds this leader must accept every open slot once more before the cluster has a leader
+// again; without room for that it would hold elections until the reserve is gone, too.
+bool Node::takes_appends() const {
+  if (!journal_->has_space()) return false;
+  const std::uint64_t capacity = journal_->bytes_capacity();
+  const std::uint64_t room = capacity - journal_->bytes_used();
+  if (room >= capacity / 2) return true;  // as a rule, and cheap
+  std::uint64_t open_bytes = 0;
+  for (Slot slot = engine_.commit() + 1; slot < engine_.next_slot(); ++slot) {
+    const consensus::AcceptedSlot* open = engine_.open_slot(slot);
+    if (open != nullptr) open_bytes += open->value.body_bytes + journal_block_bytes;
+  }
+  const std::uint64_t share = std::min(capacity / 8, share_bytes_max);
+  return room >= journal_reserve_bytes_max + body_bytes_max + share + 2 * open_bytes;
+}
+
 void Node::on_open_session(const wire::OpenSession& request, const Message& message) {
   const auto refuse_it = [&](RefusalReason reason) { refuse(message.from, {.request = request.request, .reason = reason}); };
   if (!engine_.is_leader()) return refuse_it(RefusalReason::not_leader);
-  if (!journal_->has_space()) return refuse_it(RefusalReason::no_space);
+  if (!takes_appends()) return refuse_it(RefusalReason::no_space);
   const Uuid client = message.header.incarnation.disk;
   for (std::size_t i = 0; i < openings_.size(); ++i) {
     if (openings_[i].client != client) continue;
@@ -87,7 +111,7 @@ void Node::on_append(const wire::AppendView& request, const Message& message) {
     refuse(message.from, {.session = append.session, .sequence = sequence, .reason = reason});
   };
   if (!engine_.is_leader()) return refuse_it(RefusalReason::not_leader, append.first);
-  if (!journal_->has_space()) return refuse_it(RefusalReason::no_space, append.first);
+  if (!takes_appends()) return refuse_it(RefusalReason::no_space, append.first);
   Intake::Admission admission = intake_.append(request);
   if (admission.verdict == Intake::Verdict::busy && intake_.is_closed()) {
     propose_batch();
@@ -192,9 +216,9 @@ void Node::on_read_request(const wire::Read& request, const Message& message) {
   if (request.from >= request.to) {
     return refuse(message.from, {.request = request.request, .reason = RefusalReason::malformed});
   }
-  const bool readable = request.from < log_.tail() && index_->find(request.from) <= durable_slot();
+  const bool readable = request.from < log_.tail() && (!failed_ || index_->find(request.from) <= durable_slot());
   if (!readable) {
-    // Nothing committed there, or not on our disk yet: say how far we are.
+    // Nothing committed there, or never to be on our disk: say how far we are.
     wire::ReadAnswer nothing;
     nothing.request = request.request;
     nothing.from = request.from;

@@ -56,13 +56,18 @@ void Reads::set_route(ReplicaId peer, const dataplane::Route& route) {
 }
 
 bool Reads::read(const wire::Read& request, const dataplane::Route& client) {
+  for (std::size_t i = 0; i < clients_.size(); ++i) {
+    if (clients_[i].client == client && clients_[i].request.request == request.request) return true;  // asked again
+  }
   if (clients_.full()) return false;
   clients_.push({request, client});
   return true;
 }
 
 void Reads::serve(const consensus::Serve& serve) {
-  if (!serves_.full()) serves_.push(serve);
+  // A request may come by another way before the port to the peer is attached.
+  const bool has_route = serve.to.value() < routes_.size() && routes_[serve.to.value()].has_value();
+  if (has_route && !serves_.full()) serves_.push(serve);
 }
 
 Reads::InFlight* Reads::free_place() {
@@ -72,23 +77,38 @@ Reads::InFlight* Reads::free_place() {
   return nullptr;
 }
 
+bool Reads::begin(InFlight& place, const InFlight& read) {
+  const IndexedSlot& indexed = index_[read.slot];
+  const auto token = static_cast<std::uint64_t>(&place - in_flight_.data());
+  if (!journal_.read({indexed.offset, indexed.bytes}, token)) return false;
+  place = read;
+  return true;
+}
+
 void Reads::start(Slot durable_slot, Ballot ballot, Slot commit) {
   ballot_ = ballot;
   commit_ = commit;
-  const auto begin_read = [&](InFlight& place, InFlight read) {
-    const IndexedSlot& indexed = index_[read.slot];
-    const auto token = static_cast<std::uint64_t>(&place - in_flight_.data());
-    if (!journal_.read({indexed.offset, indexed.bytes}, token)) return false;
-    place = read;
-    return true;
-  };
-  while (!clients_.empty()) {
+  start_clients(durable_slot);
+  start_serves(durable_slot);
+}
+
+void Reads::start_clients(Slot durable_slot) {
+  for (std::size_t waiting = clients_.size(); waiting > 0; --waiting) {
+    const ClientRead client = clients_.front();
+    const Slot slot = index_.find(client.request.from);
+    if (slot > durable_slot) {
+      // Committed by the others' disks, and not on ours yet: it goes to the end of the queue.
+      clients_.pop();
+      clients_.push(client);
+      continue;
+    }
     InFlight* place = free_place();
-    if (place == nullptr) return;
-    const ClientRead& client = clients_.front();
-    if (!begin_read(*place, {InFlight::Kind::client, client, {}, index_.find(client.request.from)})) return;
+    if (place == nullptr || !begin(*place, {InFlight::Kind::client, client, {}, slot})) return;
     clients_.pop();
   }
+}
+
+void Reads::start_serves(Slot durable_slot) {
   while (!serves_.empty() && peers_in_flight_ < reads_in_flight_max / 2) {
     InFlight* place = free_place();
     if (place == nullptr) return;
@@ -97,7 +117,7 @@ void Reads::start(Slot durable_slot, Ballot ballot, Slot commit) {
       serves_.pop();  // done, or not yet on our disk: the peer asks again
       continue;
     }
-    if (!begin_read(*place, {InFlight::Kind::peer, {}, serve.to, serve.from})) return;
+    if (!begin(*place, {InFlight::Kind::peer, {}, serve.to, serve.from})) return;
     ++peers_in_flight_;
     ++serve.from;
   }
@@ -129,7 +149,7 @@ void Reads::answer_client(const InFlight& read, const wire::RecordView& record, 
 }
 
 void Reads::answer_peer(const InFlight& read, const wire::RecordView& record) {
-  messenger_.send(routes_[read.peer.value()],
+  messenger_.send(*routes_[read.peer.value()],
                   {.type = wire::MessageType::chosen,
                    .destination = read.peer,
                    .ballot = ballot_,

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "base/ring.h"
@@ -24,14 +25,17 @@ class Reads {
   // Where a peer's messages go.
   void set_route(ReplicaId peer, const dataplane::Route& route);
 
-  // A client's read, already validated: from < to, from is committed and durable here. False: too many wait.
+  // A client's read, already validated: from < to, from is committed here. It waits until its record is durable here. False: too
+  // many wait.
   [[nodiscard]] bool read(const wire::Read& request, const dataplane::Route& client);
-  // A peer's catch-up. What does not fit is dropped; the peer asks again.
+  // A peer's catch-up. What does not fit, or has no way back yet, is dropped; the peer asks again.
   void serve(const consensus::Serve& serve);
 
   // Starts reads while there is room. `durable_slot`: records up to there can be read.
   void start(Slot durable_slot, Ballot ballot, Slot commit);
   void on_read(const storage::ReadResult& result, Lsn tail);
+  // The disk failed: nothing more becomes durable. Who waits asks again.
+  void forget_waiting() { clients_.clear(); }
 
  private:
   struct ClientRead {
@@ -46,6 +50,9 @@ class Reads {
   };
 
   [[nodiscard]] InFlight* free_place();
+  bool begin(InFlight& place, const InFlight& read);
+  void start_clients(Slot durable_slot);
+  void start_serves(Slot durable_slot);
   void answer_client(const InFlight& read, const wire::RecordView& record, Lsn tail);
   void answer_peer(const InFlight& read, const wire::RecordView& record);
 
@@ -56,7 +63,7 @@ class Reads {
   Ring<consensus::Serve> serves_;
   std::vector<InFlight> in_flight_;
   std::size_t peers_in_flight_ = 0;
-  std::vector<dataplane::Route> routes_;  // by replica id; small ids
+  std::vector<std::optional<dataplane::Route>> routes_;  // by replica id; small ids
   std::vector<std::byte> answer_;
   Ballot ballot_;
   Slot commit_;

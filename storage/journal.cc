@@ -106,11 +106,14 @@ bool Journal::State::can_open_block(bool control, std::uint64_t record_bytes) co
          place(control, length).has_value();
 }
 
+// The commit watermark is taken now and not when the block is sent: by then it may cover slots whose records lie in later blocks,
+// and a recovery that finds this block and not those would miss them, or take a value that they replace for the committed one.
+// (`watermarks` are those of the last flush, and what was staged before it lies in this block or before it.)
 void Journal::State::close_open_block() {
   Block& last = block(last_sequence);
+  last.commit = watermarks.commit;
   next_offset = align_up(last.offset + last.used, device_block_bytes);
   last.state = BlockState::closed;
-  last.watermarks = watermarks;
 }
 
 Block& Journal::State::begin_block(std::uint64_t offset) {
@@ -140,8 +143,8 @@ void Journal::State::send(Block& sent) {
                                               .sequence = sent_sequence,
                                               .durable_sequence = durable_sequence,
                                               .previous = previous,
-                                              .promised = sent.watermarks.promised,
-                                              .commit = sent.watermarks.commit,
+                                              .promised = watermarks.promised,
+                                              .commit = sent.commit,
                                               .payload_bytes = static_cast<std::uint32_t>(payload.size()),
                                               .record_count = sent.record_count,
                                               .payload_checksum = crc32c(payload)});

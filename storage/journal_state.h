@@ -29,7 +29,7 @@ struct Block {
   std::uint32_t record_count = 0;
   BlockState state = BlockState::done;
   PersistNumber last_number;     // of its last record
-  Watermarks watermarks;         // when it was closed: they speak of records up to this block only
+  Slot commit;                   // goes into its header, see close_open_block
   std::uint64_t asked_poll = 0;  // value of `polls` when it was asked for
 };
 
@@ -71,7 +71,7 @@ struct Journal::State {
   std::uint64_t last_sequence = 0;
   std::uint64_t previous = 0;     // chain value of block sent_sequence
   std::uint64_t next_offset = 0;  // behind the last closed or sent block
-  Watermarks watermarks;          // as of the last flush
+  Watermarks watermarks;
   PersistNumber staged_number;
   PersistNumber durable_number;
 
