@@ -121,6 +121,8 @@ void Node::on_append(const wire::AppendView& request, const Message& message) {
     case Intake::Verdict::evicted:
       // A session that was opened beyond what we know as committed says that somebody else leads by now: no word on its fate.
       if (wire::opening_slot(append.session) > log_.applied()) return refuse_it(RefusalReason::busy, append.first);
+      // Evicted by an opening that we have proposed and that is not chosen yet: it may never be (rule 8).
+      if (log_.sessions().find(append.session).has_value()) return refuse_it(RefusalReason::busy, append.first);
       return refuse_it(RefusalReason::evicted, append.first);
     case Intake::Verdict::gap: return refuse_it(RefusalReason::gap, admission.next);
     case Intake::Verdict::busy: return refuse_it(RefusalReason::busy, append.first);

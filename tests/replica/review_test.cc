@@ -12,11 +12,12 @@
 #include "storage/format.h"
 #include "storage/memory_device.h"
 #include "wire/body.h"
+#include "wire/cluster.h"
 
 namespace synod::replica {
 namespace {
 
-const ClusterId cluster = storage::cluster_id("test");
+const ClusterId cluster = wire::cluster_id("test");
 constexpr ReplicaId self{2};
 constexpr storage::JournalLimits limits = {
     .block_bytes_max = 64U << 10, .block_bytes_target = 16U << 10, .writes_in_flight = 4, .reads_in_flight = 4};
