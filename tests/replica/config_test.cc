@@ -175,7 +175,7 @@ const Mistake mistakes[] = {
 };
 
 INSTANTIATE_TEST_SUITE_P(Each, ConfigMistake, ::testing::ValuesIn(mistakes),
-                         [](const auto& info) { return std::string(info.param.name); });
+                         [](const auto& mistake) { return std::string(mistake.param.name); });
 
 TEST(Config, a_file_that_is_not_there_is_named) {
   const auto config = load_config("/nowhere/a.toml");
