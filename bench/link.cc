@@ -2,18 +2,16 @@
 
 #include <fmt/format.h>
 
+#include "base/uuid.h"
 #include "replica/stop.h"
-#include "storage/format.h"
+#include "wire/cluster.h"
 
 namespace synod::bench {
 
 namespace {
 
 dataplane::LocalIdentity identity_of(const Ways& ways) {
-  return {.cluster = storage::cluster_id(ways.cluster),
-          .group = GroupId{},
-          .self = ReplicaId{},
-          .incarnation = {storage::draw_uuid(), 1}};
+  return {.cluster = wire::cluster_id(ways.cluster), .group = GroupId{}, .self = ReplicaId{}, .incarnation = {draw_uuid(), 1}};
 }
 
 // Entries share a packet as far as the narrowest port carries them.

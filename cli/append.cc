@@ -51,15 +51,14 @@ class Append {
   int run() {
     auto client = cluster.connect();
     if (!client) return failed(client.error().text);
-    const Cut cut = lines ? Cut::lines : chunk_bytes ? Cut::chunks : Cut::whole;
-    auto source = EntrySource::open(path, cut, chunk_bytes.value_or(0));
+    auto source = EntrySource::open(path, cut(), chunk_bytes.value_or(0));
     if (!source) return failed(source.error().text);
     (*client)->on_appended([&](Lsn lsn) { note(lsn); });
     const auto done = append_all(**client, *source);
     progress_.clear();
     if (!done) {
       std::string text = done.error().text;
-      if (appended_ > 0) {
+      if (first_) {
         text += fmt::format("; the first {} entries are appended, LSN {} to {}", appended_, first_->value(), last_.value());
       }
       return failed(text);
@@ -69,6 +68,11 @@ class Append {
   }
 
  private:
+  [[nodiscard]] Cut cut() const {
+    if (lines) return Cut::lines;
+    return chunk_bytes ? Cut::chunks : Cut::whole;
+  }
+
   void note(Lsn lsn) {
     if (!first_) first_ = lsn;
     last_ = lsn;
@@ -92,8 +96,9 @@ class Append {
         if (auto finished = client.wait_all(); !finished) return finished;
         return std::unexpected(entry.error());
       }
-      if (!*entry) return client.wait_all();
-      if (auto submitted = client.submit(**entry); !submitted) return submitted;
+      const std::optional<Bytes>& payload = *entry;
+      if (!payload) return client.wait_all();
+      if (auto submitted = client.submit(*payload); !submitted) return submitted;
       progress_.show(appended_, source);
     }
   }

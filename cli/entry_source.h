@@ -22,6 +22,8 @@ class EntrySource {
   [[nodiscard]] static Result<EntrySource> open(const std::string& path, Cut cut, std::size_t chunk_bytes);
   EntrySource(EntrySource&& other) noexcept;
   EntrySource& operator=(EntrySource&&) = delete;
+  EntrySource(const EntrySource&) = delete;
+  EntrySource& operator=(const EntrySource&) = delete;
   ~EntrySource();
 
   // Called before each read that may block; comes back when the descriptor has something.

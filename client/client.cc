@@ -4,9 +4,9 @@
 
 #include <fmt/format.h>
 #include <poll.h>
-#include <sys/random.h>
 
 #include "base/check.h"
+#include "base/uuid.h"
 #include "client/address.h"
 #include "wire/body.h"
 #include "wire/cluster.h"
@@ -22,12 +22,6 @@ constexpr std::uint64_t submits_per_turn = 32;
 std::uint64_t monotonic_us() {
   const auto now = std::chrono::steady_clock::now().time_since_epoch();
   return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(now).count());
-}
-
-Uuid draw_uuid() {
-  Uuid uuid;
-  CHECK_EQ(::getrandom(uuid.bytes.data(), uuid.bytes.size(), 0), static_cast<ssize_t>(uuid.bytes.size()));
-  return uuid;
 }
 
 dataplane::LocalIdentity identity_of(const ClientOptions& options) {

@@ -38,6 +38,7 @@ class Client {
   [[nodiscard]] static Result<std::unique_ptr<Client>> connect(const ClientOptions& options);
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
+  ~Client() = default;
 
   // Appends one entry and waits. Nothing submitted may be unfinished.
   [[nodiscard]] Result<Lsn> append(Bytes payload);

@@ -66,6 +66,7 @@ class Messenger {
   Messenger(const LocalIdentity& local, const MessengerLimits& limits);
   Messenger(const Messenger&) = delete;
   Messenger& operator=(const Messenger&) = delete;
+  ~Messenger() = default;
 
   // Adds a port; its index is the number of ports before it. A port may be added while others run (same thread).
   std::uint8_t add_port(PortRef port);

@@ -5,6 +5,7 @@
 #include "dataplane/clock.h"
 #include "dataplane/eal.h"
 #include "replica/config.h"
+#include "wire/cluster.h"
 
 namespace synod::replica {
 
@@ -46,13 +47,12 @@ Result<> Box::open_nodes(const BoxOptions& options) {
   std::vector<ReplicaId> members;
   for (std::size_t place = 0; place < options.replicas; ++place) members.push_back(id_of(place));
   for (std::size_t place = 0; place < options.replicas; ++place) {
-    auto data = options.data == data_memory
-                    ? Data::make_memory(options.memory_bytes, options.cluster, id_of(place), options.replicas,
-                                        options.touch_memory)
-                    : Data::open(directory(options.data, place));
+    auto data = options.data == data_memory ? Data::make_memory(options.memory_bytes, options.cluster, id_of(place),
+                                                                options.replicas, options.touch_memory)
+                                            : Data::open(directory(options.data, place));
     if (!data) return std::unexpected(data.error());
     data_.push_back(*std::move(data));
-    auto node = Node::open({.cluster = storage::cluster_id(options.cluster),
+    auto node = Node::open({.cluster = wire::cluster_id(options.cluster),
                             .self = id_of(place),
                             .configuration = consensus::Configuration(members),
                             .timeouts = options.timeouts,

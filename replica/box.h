@@ -24,7 +24,7 @@ struct BoxOptions {
   std::uint16_t replicas = 3;
   std::string data;                         // a directory that holds the replicas' directories 1, 2, ...; or data_memory
   std::uint64_t memory_bytes = 1ULL << 30;  // of each replica's log in memory
-  bool touch_memory = false;                    // takes all of it at once: no page faults later
+  bool touch_memory = false;                // takes all of it at once: no page faults later
   consensus::Timeouts timeouts;
   bool client_links = false;             // ring links for clients in this process
   std::vector<dataplane::Endpoint> udp;  // where kernel UDP clients reach each replica; empty: nowhere
@@ -36,6 +36,7 @@ class Box {
   [[nodiscard]] static Result<std::unique_ptr<Box>> make(const BoxOptions& options);
   Box(const Box&) = delete;
   Box& operator=(const Box&) = delete;
+  ~Box() = default;
 
   [[nodiscard]] std::size_t size() const { return nodes_.size(); }
   [[nodiscard]] Node& node(std::size_t place) { return *nodes_[place]; }

@@ -1,5 +1,7 @@
 #include "replica/data.h"
 
+#include "wire/cluster.h"
+
 namespace synod::replica {
 
 Result<Data> Data::open(const std::string& directory) {
@@ -15,7 +17,7 @@ Result<Data> Data::make_memory(std::uint64_t bytes, const std::string& cluster, 
   Data data;
   data.memory_ = std::make_unique<storage::MemoryDevice>(bytes);
   if (touch) data.memory_->touch();
-  if (auto formatted = storage::format_memory(*data.memory_, storage::cluster_id(cluster), replica, members); !formatted) {
+  if (auto formatted = storage::format_memory(*data.memory_, wire::cluster_id(cluster), replica, members); !formatted) {
     return std::unexpected(formatted.error());
   }
   return data;

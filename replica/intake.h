@@ -32,7 +32,7 @@ class Intake {
 
   enum class Verdict : std::uint8_t { admitted, duplicate, gap, evicted, busy };
   struct Admission {
-    Verdict verdict;
+    Verdict verdict = Verdict::busy;
     Sequence next;  // for gap: the next sequence that would be admitted
     consensus::Sessions::Place place = 0;
   };

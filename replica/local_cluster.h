@@ -37,6 +37,8 @@ class LocalCluster {
   [[nodiscard]] static Result<LocalCluster> make(LocalClusterOptions options);
   LocalCluster(LocalCluster&& other) noexcept;
   LocalCluster& operator=(LocalCluster&&) = delete;
+  LocalCluster(const LocalCluster&) = delete;
+  LocalCluster& operator=(const LocalCluster&) = delete;
   ~LocalCluster();  // SIGTERM, then SIGKILL; removes the sockets
 
   // place: 0 .. replicas - 1

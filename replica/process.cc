@@ -14,6 +14,7 @@
 #include "replica/data.h"
 #include "replica/node.h"
 #include "replica/stop.h"
+#include "wire/cluster.h"
 
 namespace synod::replica {
 
@@ -122,7 +123,7 @@ Result<Data> open_data(const Config& config) {
 Result<> run_process(const Config& config) {
   auto data = open_data(config);
   if (!data) return std::unexpected(data.error());
-  NodeOptions options{.cluster = storage::cluster_id(config.cluster),
+  NodeOptions options{.cluster = wire::cluster_id(config.cluster),
                       .self = config.replica,
                       .configuration = consensus::Configuration(config.member_ids()),
                       .timeouts = config.timeouts,

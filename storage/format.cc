@@ -5,14 +5,13 @@
 #include <linux/fs.h>
 #include <stdio.h>
 #include <sys/file.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
 
-#include "base/check.h"
+#include "base/uuid.h"
 #include "storage/aligned_buffer.h"
 #include "storage/device_facts.h"
 #include "storage/file.h"
@@ -75,26 +74,12 @@ Result<> publish(const std::string& from, const std::string& to) {
 
 }  // namespace
 
-ClusterId cluster_id(std::string_view cluster) {
-  return wire::cluster_id(cluster);
-}
-
-Uuid draw_uuid() {
-  Uuid uuid;
-  while (uuid.is_none()) {
-    const ssize_t drawn = ::getrandom(uuid.bytes.data(), uuid.bytes.size(), 0);
-    if (drawn < 0 && errno == EINTR) continue;
-    CHECK_EQ(drawn, static_cast<ssize_t>(uuid.bytes.size()));  // the kernel never returns less than 256 bytes
-  }
-  return uuid;
-}
-
 std::string journal_path(const std::string& directory) {
   return (std::filesystem::path(directory) / "journal").string();
 }
 
 Result<Identity> format(const FormatOptions& options, const std::function<void(std::uint64_t, std::uint64_t)>& progress) {
-  const auto superblock = plan_superblock({.cluster = cluster_id(options.cluster),
+  const auto superblock = plan_superblock({.cluster = wire::cluster_id(options.cluster),
                                            .replica = options.replica,
                                            .members = options.members,
                                            .disk = draw_uuid(),

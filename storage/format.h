@@ -5,18 +5,11 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <string_view>
 
 #include "base/error.h"
 #include "storage/journal.h"
 
 namespace synod::storage {
-
-// A cluster's name as every packet and block carries it: see wire/cluster.h. It is part of the formats.
-[[nodiscard]] ClusterId cluster_id(std::string_view name);
-
-// A fresh random uuid from the kernel.
-[[nodiscard]] Uuid draw_uuid();
 
 struct FormatOptions {
   std::string directory;

@@ -113,7 +113,8 @@ class Journal {
   // Closes the open block and asks the device for it, if a write slot is free. `watermarks` go into its header: every record
   // behind `commit` is staged before this call.
   void flush(const Watermarks& watermarks);
-  // Hands everything asked for since the last call to the kernel: the one system call of the data path.
+  // Hands what was asked for and not yet taken to the kernel: the one system call of the data path. Call it in every turn of the
+  // loop, also when nothing was staged: the kernel may have refused the last one.
   void submit();
 
   // Collects completions. Returns durable(). Calls `on_read` for each finished read.

@@ -16,6 +16,7 @@
 #include "storage/format.h"
 #include "storage/memory_device.h"
 #include "storage/uring_device.h"
+#include "wire/cluster.h"
 
 namespace synod::storage {
 namespace {
@@ -120,7 +121,7 @@ Record make_record(std::size_t body_bytes) {
 
 // Appends one record per iteration, each in its own block, waiting while `depth` of them are not durable.
 void append(benchmark::State& state, DeviceRef device, std::size_t body_bytes, std::uint64_t depth) {
-  auto journal = Journal::open(device, cluster_id("bench"), ReplicaId(1), {}, {});
+  auto journal = Journal::open(device, wire::cluster_id("bench"), ReplicaId(1), {}, {});
   if (!journal) return state.SkipWithError(journal.error().text.c_str());
   state.SetLabel(device.info().description);
   const Record record = make_record(body_bytes);
@@ -154,7 +155,7 @@ BENCHMARK(journal_on_disk)->ArgNames({"body", "depth"})->Args({192, 1})->Args({6
 
 void journal_in_memory(benchmark::State& state) {
   MemoryDevice device(file_bytes);
-  if (auto made = format_memory(device, cluster_id("bench"), ReplicaId(1), 3); !made) {
+  if (auto made = format_memory(device, wire::cluster_id("bench"), ReplicaId(1), 3); !made) {
     return state.SkipWithError(made.error().text.c_str());
   }
   append(state, DeviceRef(device), static_cast<std::size_t>(state.range(0)), 1);
@@ -164,13 +165,13 @@ BENCHMARK(journal_in_memory)->ArgNames({"body"})->Args({65000})->Iterations(5000
 
 void journal_recovery(benchmark::State& state) {
   MemoryDevice device(file_bytes);
-  if (auto made = format_memory(device, cluster_id("bench"), ReplicaId(1), 3); !made) {
+  if (auto made = format_memory(device, wire::cluster_id("bench"), ReplicaId(1), 3); !made) {
     return state.SkipWithError(made.error().text.c_str());
   }
   const Record record = make_record(65000);
   std::uint64_t bytes = 0;
   {
-    auto journal = Journal::open(DeviceRef(device), cluster_id("bench"), ReplicaId(1), {}, {});
+    auto journal = Journal::open(DeviceRef(device), wire::cluster_id("bench"), ReplicaId(1), {}, {});
     for (int i = 0; i < 4000; ++i) {
       (void)(*journal)->stage(record.header, record.body);
       (*journal)->flush({});
@@ -180,7 +181,7 @@ void journal_recovery(benchmark::State& state) {
     bytes = (*journal)->bytes_used();
   }
   for (auto _ : state) {
-    auto journal = Journal::open(DeviceRef(device), cluster_id("bench"), ReplicaId(1), {}, {});
+    auto journal = Journal::open(DeviceRef(device), wire::cluster_id("bench"), ReplicaId(1), {}, {});
     if (!journal) return state.SkipWithError(journal.error().text.c_str());
   }
   state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(bytes));

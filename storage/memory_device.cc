@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "base/uuid.h"
 #include "storage/format.h"
 #include "storage/layout.h"
 

@@ -2,8 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include "wire/cluster.h"
-
 namespace synod::client {
 namespace {
 
@@ -35,11 +33,6 @@ TEST(Address, WhatIsNotAnAddressIsRefused) {
         "127.0.0.1:1,127.0.0.1:2,127.0.0.1:3,127.0.0.1:4,127.0.0.1:5,127.0.0.1:6,127.0.0.1:7,127.0.0.1:8"}) {
     EXPECT_FALSE(parse_cluster(text)) << text;
   }
-}
-
-TEST(ClusterId, IsAFixedHashOfTheName) {
-  static_assert(wire::cluster_id("synod") != wire::cluster_id("synoe"));
-  EXPECT_NE(wire::cluster_id(""), ClusterId{});
 }
 
 }  // namespace

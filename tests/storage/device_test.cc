@@ -91,12 +91,6 @@ TEST(Format, opening_does_not_write_into_a_foreign_file) {
   EXPECT_EQ(std::string(std::istreambuf_iterator<char>(file), {}), text);
 }
 
-TEST(Format, cluster_ids_are_stable_and_differ) {
-  EXPECT_EQ(cluster_id("test").value(), 16683380517727509353U);
-  EXPECT_NE(cluster_id("test"), cluster_id("tesu"));
-  EXPECT_NE(draw_uuid(), draw_uuid());
-}
-
 TEST(Uring, a_second_process_is_told_that_the_directory_is_in_use) {
   const TemporaryDirectory directory;
   ASSERT_TRUE(format(small_format(directory.path()), {}));

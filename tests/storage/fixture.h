@@ -16,10 +16,11 @@
 #include "storage/format.h"
 #include "storage/journal.h"
 #include "storage/memory_device.h"
+#include "wire/cluster.h"
 
 namespace synod::storage::test {
 
-inline const ClusterId cluster = cluster_id("test");
+inline const ClusterId cluster = wire::cluster_id("test");
 inline constexpr ReplicaId replica{2};
 
 // Small buffers and blocks, so that tests meet every limit quickly.

@@ -152,6 +152,31 @@ TEST(Journal, durable_is_a_prefix_when_completions_come_out_of_order) {
   }
 }
 
+// Found by the kill loop (SYNOD_TEST_SEED=2, SYNOD_KILLS=20): a block that waited for a write slot took the watermark of its
+// sending, which covered records of the block behind it.
+TEST(Journal, a_block_never_carries_a_watermark_from_after_it_was_closed) {
+  const auto memory = make_memory();
+  JournalLimits limits = small_limits;
+  limits.writes_in_flight = 1;
+  const auto journal = open(DeviceRef(*memory), limits).journal;
+  stage(*journal, vote(1, 1, 100));
+  journal->flush({});
+  journal->submit();  // block of slot 1: in flight
+  stage(*journal, vote(2, 1, 12U << 10));
+  stage(*journal, vote(3, 1, 12U << 10));  // closes the block of slot 2
+  const Watermarks all{.promised = Ballot(1, ReplicaId(1)), .commit = Slot(3)};
+  journal->flush(all);  // no write slot is free
+  while (journal->durable() < PersistNumber(1)) poll(*journal);
+  journal->flush(all);
+  journal->submit();  // block of slot 2
+  while (journal->durable() < PersistNumber(2)) poll(*journal);
+  // Power fails before the block of slot 3 is written.
+  MemoryDevice after(memory->contents());
+  const auto again = open(DeviceRef(after));
+  ASSERT_EQ(again.records.size(), 2U);
+  EXPECT_LE(again.journal->recovered().watermarks.commit, Slot(2));
+}
+
 TEST(Journal, the_first_failed_write_is_final) {
   const auto memory = make_memory();
   ManualDevice device(*memory);

@@ -231,7 +231,7 @@ TEST(Recovery, a_block_with_fewer_records_than_its_payload_is_refused) {
 
 TEST(Recovery, another_clusters_directory_is_named) {
   const auto memory = make_memory();
-  const auto journal = Journal::open(DeviceRef(*memory), cluster_id("other"), replica, small_limits, {});
+  const auto journal = Journal::open(DeviceRef(*memory), wire::cluster_id("other"), replica, small_limits, {});
   ASSERT_FALSE(journal);
   EXPECT_NE(journal.error().text.find("belongs to another cluster"), std::string::npos) << journal.error().text;
 }
