@@ -141,7 +141,7 @@ const Mistake mistakes[] = {
     {"member_list_of_numbers", "member = [3]\ncluster = \"c\"\nreplica = 1\ndata = \"/d\"\n", "member"},
     {"member_without_id", replaced(good, "id = 2\n", ""), "'id'"},
     {"member_zero", replaced(good, "id = 2", "id = 0"), "'id'"},
-    {"member_twice", replaced(good, "id = 1\n", "id = 2\naddress = \"10.0.0.2:7400\"\nport = \"peers\"\n"), "member 2"},
+    {"member_twice", replaced(good, "[[port]]", "[[member]]\nid = 2\n[[port]]"), "member 2"},
     {"member_unknown_key", replaced(good, "id = 2", "id = 2\nhost = \"x\""), "'host'"},
     {"member_without_address", replaced(good, "address = \"10.0.0.2:7400\"\n", ""), "'address'"},
     {"member_address_wrong", replaced(good, "10.0.0.2:7400", "10.0.0.2"), "'address'"},
@@ -175,7 +175,7 @@ const Mistake mistakes[] = {
 };
 
 INSTANTIATE_TEST_SUITE_P(Each, ConfigMistake, ::testing::ValuesIn(mistakes),
-                         [](const auto& info) { return std::string(info.param.name); });
+                         [](const auto& mistake) { return std::string(mistake.param.name); });
 
 TEST(Config, a_file_that_is_not_there_is_named) {
   const auto config = load_config("/nowhere/a.toml");
