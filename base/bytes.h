@@ -27,7 +27,7 @@ concept Format = std::is_trivially_copyable_v<T> && std::has_unique_object_repre
 template <Format T>
 [[nodiscard]] T load(Bytes from) {
   CHECK_GE(from.size(), sizeof(T));
-  T value;
+  T value{};
   std::memcpy(&value, from.data(), sizeof(T));
   return value;
 }

@@ -31,6 +31,7 @@ class Link {
   Link(const Ways& ways, const client::SessionOptions& options);
   Link(const Link&) = delete;
   Link& operator=(const Link&) = delete;
+  ~Link() = default;
 
   // One turn: proceed, send, receive; what was submitted just before leaves at once. Returns whether anything came in.
   bool turn(std::uint64_t now_ns);

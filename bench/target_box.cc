@@ -51,8 +51,9 @@ class BoxTarget final : public Target {
     Ways ways{.cluster = options_.options.cluster, .ports = {}, .peers = {}};
     for (std::size_t place = 0; place < box_->size(); ++place) {
       ways.ports.emplace_back(box_->client_port(place));
-      ways.peers.push_back({.id = ReplicaId(static_cast<std::uint16_t>(place + 1)),
-                            .route = {.port = static_cast<std::uint8_t>(place), .endpoint = box_->replica_endpoint(place)}});
+      ways.peers.push_back(
+          {.id = ReplicaId(static_cast<std::uint16_t>(place + 1)),
+           .route = {.port = static_cast<std::uint8_t>(place), .endpoint = replica::Box::replica_endpoint(place)}});
     }
     return ways;
   }

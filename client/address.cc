@@ -39,7 +39,7 @@ Result<dataplane::Endpoint> resolve(std::string_view text) {
 Result<Peer> parse_peer(std::string_view item, std::size_t place) {
   Peer peer;
   const std::size_t equals = item.find('=');
-  std::uint16_t id = static_cast<std::uint16_t>(place + 1);
+  auto id = static_cast<std::uint16_t>(place + 1);
   if (equals != std::string_view::npos) {
     const char* const end = item.data() + equals;
     if (std::from_chars(item.data(), end, id).ptr != end || equals == 0 || id == 0) {

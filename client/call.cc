@@ -74,9 +74,9 @@ bool Call::take_answer(Bytes payload) {
     store(answer_, view->header);
     return true;
   }
-  const std::size_t bytes = answer_type_ == wire::MessageType::session_opened ? sizeof(wire::SessionOpened)
-                            : answer_type_ == wire::MessageType::tail_answer  ? sizeof(wire::TailAnswer)
-                                                                              : sizeof(wire::StatusAnswer);
+  std::size_t bytes = sizeof(wire::StatusAnswer);
+  if (answer_type_ == wire::MessageType::session_opened) bytes = sizeof(wire::SessionOpened);
+  if (answer_type_ == wire::MessageType::tail_answer) bytes = sizeof(wire::TailAnswer);
   if (payload.size() != bytes || load<std::uint64_t>(payload) != request_) return false;
   copy(answer_, payload);
   return true;

@@ -1,5 +1,6 @@
 #include "client/client.h"
 
+#include <algorithm>
 #include <chrono>
 
 #include <fmt/format.h>
@@ -104,10 +105,9 @@ Result<> Client::take_completions() {
     if (completion->outcome == Outcome::unknown) ++unknown;
   }
   if (!session_.ended()) return {};
-  const std::string why = session_.end_reason() == EndReason::deadline ? "the deadline passed; " + describe()
-                          : session_.end_reason() == EndReason::evicted
-                              ? "the session was evicted: read the log to see what is in it"
-                              : describe();
+  std::string why =
+      session_.end_reason() == EndReason::evicted ? "the session was evicted: read the log to see what is in it" : describe();
+  if (session_.end_reason() == EndReason::deadline) why = "the deadline passed; " + why;
   session_.reopen();
   if (unknown == 0) return fail(fmt::format("not appended ({}): {}", entries_text(not_appended), why));
   const std::string more = not_appended == 0 ? "" : fmt::format(", {} more not appended", not_appended);
@@ -221,12 +221,7 @@ std::vector<ReplicaStatus> Client::status(std::uint64_t timeout_us) {
   for (std::size_t i = 0; i < peers_.size(); ++i) {
     status_calls_[i].start_status(session_.next_request(), peers_[i], monotonic_us(), timeout_us);
   }
-  run_until([&] {
-    for (const Call& call : status_calls_) {
-      if (call.waiting()) return false;
-    }
-    return true;
-  });
+  run_until([&] { return std::ranges::none_of(status_calls_, &Call::waiting); });
   std::vector<ReplicaStatus> result;
   for (std::size_t i = 0; i < peers_.size(); ++i) {
     const Call& call = status_calls_[i];

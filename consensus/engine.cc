@@ -234,10 +234,11 @@ void Engine::handle(std::size_t, const wire::PeerMessage& message, const wire::V
   proposer_.fetched(value.record.header.slot, body);
 }
 
-void Engine::handle(std::size_t, const wire::PeerMessage& message, const wire::CatchUp& request, BodyHandle, Effects& effects) {
-  const Slot last = std::min({request.to, commit(), request.from + (catch_up_slots_max - 1)});
-  if (request.from == Slot{} || request.from > last) return;
-  effects.serves.push_back({message.from, request.from, last});
+void Engine::handle(std::size_t, const wire::PeerMessage& message, const wire::CatchUp& catch_up, BodyHandle,
+                    Effects& effects) const {
+  const Slot last = std::min({catch_up.to, commit(), catch_up.from + (catch_up_slots_max - 1)});
+  if (catch_up.from == Slot{} || catch_up.from > last) return;
+  effects.serves.push_back({message.from, catch_up.from, last});
 }
 
 bool Engine::wants_chosen(const wire::RecordHeader& record) const {
@@ -274,7 +275,7 @@ void Engine::on_durable(PersistNumber durable) {
   acceptor_.on_durable(durable);
 }
 
-bool Engine::has_room(const Effects& effects) const {
+bool Engine::has_room(const Effects& effects) {
   return effects.sends.room() >= 2 * members_max && effects.persists.room() >= 2 && effects.commits.room() >= 1 &&
          effects.releases.room() >= 4;
 }
@@ -282,10 +283,11 @@ bool Engine::has_room(const Effects& effects) const {
 bool Engine::pump(Effects& effects) {
   // At most one promise in one Effects: its list lives in report_.
   bool promise_sent = false;
-  while (has_room(effects) && acceptor_.has_reply() && !promise_sent) {
-    const HeldReply reply = *acceptor_.next_reply();
-    promise_sent = reply.kind == HeldReply::Kind::promise;
-    send_reply(reply, effects);
+  while (has_room(effects) && !promise_sent) {
+    const std::optional<HeldReply> reply = acceptor_.next_reply();
+    if (!reply) break;
+    promise_sent = reply->kind == HeldReply::Kind::promise;
+    send_reply(*reply, effects);
   }
   // After the replies: our own vote may have been the one that completes a quorum.
   advance_commit(effects);

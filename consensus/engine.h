@@ -114,7 +114,7 @@ class Engine {
   void handle(std::size_t from, const wire::PeerMessage& message, const wire::Fetch& fetch, BodyHandle body, Effects& effects);
   void handle(std::size_t from, const wire::PeerMessage& message, const wire::Value& value, BodyHandle body, Effects& effects);
   void handle(std::size_t from, const wire::PeerMessage& message, const wire::CatchUp& catch_up, BodyHandle body,
-              Effects& effects);
+              Effects& effects) const;
   void handle(std::size_t from, const wire::PeerMessage& message, const wire::Chosen& chosen, BodyHandle body, Effects& effects);
   // Whether the value in this accept is new to us and may be voted for.
   enum class AcceptVerdict : std::uint8_t { vote, repeat_vote, ignore, conflict };
@@ -154,7 +154,7 @@ class Engine {
   void send(ReplicaId to, Ballot ballot, const wire::PeerPayload& payload, Effects& effects, BodyHandle body = no_body) const;
   template <class MakePayload>
   void send_to_peers(Ballot ballot, const MakePayload& payload, Effects& effects) const;
-  [[nodiscard]] bool has_room(const Effects& effects) const;
+  [[nodiscard]] static bool has_room(const Effects& effects);
 
   Configuration configuration_;
   ReplicaId self_;

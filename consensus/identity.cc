@@ -7,12 +7,11 @@ namespace synod::consensus {
 
 Identity::Identity(const Configuration& configuration, std::size_t self, const Incarnation& incarnation,
                    std::span<const wire::MemberUuid> recorded)
-    : configuration_(configuration) {
+    : configuration_(configuration), recorded_(!recorded.empty()) {
   for (const wire::MemberUuid& member : recorded) {
     const std::size_t place = configuration_.place_of(member.replica);
     if (place != Configuration::not_a_member) uuids_[place] = member.uuid;
   }
-  recorded_ = !recorded.empty();
   std::uint64_t seed = incarnation.open_count;
   for (const std::byte byte : incarnation.disk.bytes) seed = (seed << 8 | seed >> 56) ^ static_cast<std::uint8_t>(byte);
   question_ = Probe(splitmix64(seed));

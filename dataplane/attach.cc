@@ -49,7 +49,7 @@ Result<std::unique_ptr<AttachTask>> AttachTask::start(const PairedPortOptions& o
     return fail(fmt::format("cannot make a socket in {}: {}: create the directory, or choose another", directory.string(),
                             std::strerror(errno)));
   }
-  if (options.packets < 2 * queue_packets) {
+  if (options.packets < std::size_t{2} * queue_packets) {
     return fail(fmt::format("{}: {} packet buffers are too few: give it {}", options.socket, options.packets, 2 * queue_packets));
   }
   std::unique_ptr<AttachTask> task(new AttachTask(options));

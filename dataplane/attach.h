@@ -13,6 +13,7 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "base/error.h"
 #include "dataplane/dpdk_port.h"
@@ -54,7 +55,7 @@ class AttachTask {
   [[nodiscard]] std::string last_error() const;
 
  private:
-  explicit AttachTask(const PairedPortOptions& options) : options_(options) {}
+  explicit AttachTask(PairedPortOptions options) : options_(std::move(options)) {}
   void run();
   // Connects to our own socket and hangs up, so that the wait for a peer ends.
   void wake() const;

@@ -1,6 +1,7 @@
 #include "dataplane/dpdk_setup.h"
 
 #include <algorithm>
+#include <array>
 #include <string_view>
 
 #include <fmt/format.h>
@@ -21,10 +22,8 @@ std::string device_name(const std::string& device) {
 }
 
 bool only_one_peer(const std::string& device) {
-  for (const std::string_view prefix : {"net_vhost", "eth_vhost", "net_memif", "net_ring"}) {
-    if (device.starts_with(prefix)) return true;
-  }
-  return false;
+  constexpr std::array<std::string_view, 4> prefixes = {"net_vhost", "eth_vhost", "net_memif", "net_ring"};
+  return std::ranges::any_of(prefixes, [&](std::string_view prefix) { return device.starts_with(prefix); });
 }
 
 bool is_point_to_point(const DpdkPortOptions& options) {

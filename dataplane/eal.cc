@@ -53,7 +53,7 @@ class Complaint {
 };
 
 Complaint& complaint() {
-  static Complaint* const forever = new Complaint;  // DPDK's threads may log until the process is gone
+  static auto* const forever = new Complaint;  // DPDK's threads may log until the process is gone
   return *forever;
 }
 
@@ -115,10 +115,14 @@ class PrivateRuntimeDirectory {
 
 // DPDK has 128 places for threads and does not notice that one has ended.
 struct Registration {
-  bool active = false;
+  Registration() = default;
   ~Registration() {
     if (active) rte_thread_unregister();
   }
+  Registration(const Registration&) = delete;
+  Registration& operator=(const Registration&) = delete;
+
+  bool active = false;
 };
 thread_local Registration registration;
 
@@ -131,7 +135,7 @@ std::vector<std::string> arguments_for(const EalOptions& options, bool huge) {
   arguments.push_back("--lcores=" + list);
   arguments.push_back("--main-lcore=" + std::to_string(cores.front()));
   arguments.push_back("--file-prefix=synod_" + std::to_string(::getpid()));
-  arguments.push_back(options.verbose ? "--log-level=*:info" : "--log-level=*:error");
+  arguments.emplace_back(options.verbose ? "--log-level=*:info" : "--log-level=*:error");
   arguments.insert(arguments.end(), {"-m", std::to_string(options.memory_mb)});
   // Other processes of a pair map our memory: few file descriptors must stand for all of it.
   if (huge)
@@ -154,6 +158,7 @@ Result<> start_eal(const EalOptions& options) {
   const bool huge = options.huge_pages && huge_pages_are_free(options.memory_mb);
   std::vector<std::string> arguments = arguments_for(options, huge);
   std::vector<char*> pointers;
+  pointers.reserve(arguments.size());
   for (std::string& argument : arguments) pointers.push_back(argument.data());
 
   cpu_set_t affinity;

@@ -141,7 +141,7 @@ std::expected<Frame, FrameFault> parse_frame(Bytes frame, Endpoint local) {
   if (type == type_arp) return parse_arp(frame, local.address);
   const std::uint8_t version_and_length = get_u8(frame, ip_at);
   if (type != type_ipv4 || version_and_length >> 4 != 4) return std::unexpected(FrameFault::not_ip);
-  const std::size_t header_bytes = (version_and_length & 0xFU) * 4U;
+  const std::size_t header_bytes = (version_and_length & 0xFU) * std::size_t{4};
   const std::size_t ip_bytes = get_u16(frame, ip_at + 2);
   // The frame may be padded behind the datagram, never shorter.
   if (header_bytes < 20 || ip_bytes < header_bytes + 8 || ip_at + ip_bytes > frame.size()) {
@@ -181,7 +181,7 @@ std::size_t write_arp_reply(MutableBytes out, const Mac& source, std::uint32_t l
 }
 
 std::size_t write_echo_reply(MutableBytes out, Bytes request, const Mac& source) {
-  const std::size_t header_bytes = (get_u8(request, ip_at) & 0xFU) * 4U;
+  const std::size_t header_bytes = (get_u8(request, ip_at) & 0xFU) * std::size_t{4};
   const std::size_t bytes = ip_at + get_u16(request, ip_at + 2);
   const MutableBytes reply = out.first(bytes);
   copy(reply, request.first(bytes));

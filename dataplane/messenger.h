@@ -76,9 +76,9 @@ class Messenger {
   // a sequence) stay below it and never meet them.
   [[nodiscard]] std::uint64_t fresh_message_id() { return fresh_bit | next_message_id_++; }
 
-  // Sends one message: `head` and then `body` are its payload. `header` brings type, destination, configuration, ballot,
+  // Sends one message: `head` and then `body` are its payload. `asked` brings type, destination, configuration, ballot,
   // message_id (0: a fresh one), commit and probe; the rest is filled in here. False if not all of it could be sent.
-  bool send(const Route& to, const wire::PacketHeader& header, Bytes head, Bytes body = {});
+  bool send(const Route& to, const wire::PacketHeader& asked, Bytes head, Bytes body = {});
 
   // Receives one burst from each port and calls handle(const Message&) for each message that is complete.
   // Returns the number of packets received. The handler may send and add ports, and must not poll.

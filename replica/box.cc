@@ -29,7 +29,7 @@ std::string Box::directory(const std::string& data, std::size_t place) {
   return fmt::format("{}/{}", data, place + 1);
 }
 
-dataplane::Endpoint Box::replica_endpoint(std::size_t place) const {
+dataplane::Endpoint Box::replica_endpoint(std::size_t place) {
   return box_endpoint(place);
 }
 
@@ -45,6 +45,7 @@ Result<std::unique_ptr<Box>> Box::make(const BoxOptions& options) {
 
 Result<> Box::open_nodes(const BoxOptions& options) {
   std::vector<ReplicaId> members;
+  members.reserve(options.replicas);
   for (std::size_t place = 0; place < options.replicas; ++place) members.push_back(id_of(place));
   for (std::size_t place = 0; place < options.replicas; ++place) {
     auto data = options.data == data_memory ? Data::make_memory(options.memory_bytes, options.cluster, id_of(place),

@@ -45,7 +45,7 @@ class Box {
 
   // Where the client's end of its link to a replica is, and where it reaches that replica.
   [[nodiscard]] dataplane::DpdkPort& client_port(std::size_t place) { return client_links_[place]->b(); }
-  [[nodiscard]] dataplane::Endpoint replica_endpoint(std::size_t place) const;
+  [[nodiscard]] static dataplane::Endpoint replica_endpoint(std::size_t place);
 
   // All nodes once: poll all, flush all, submit all.
   bool poll_once(std::uint64_t now_us);

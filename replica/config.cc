@@ -66,11 +66,11 @@ class Table {
 };
 
 // Assigns a result's value or returns its error from the enclosing function.
-#define TAKE(target, expression)                               \
-  do {                                                         \
-    auto taken = (expression);                                 \
-    if (!taken) return std::unexpected(taken.error());         \
-    target = static_cast<decltype(target)>(*std::move(taken)); \
+#define TAKE(target, expression)                                 \
+  do {                                                           \
+    auto taken = (expression);                                   \
+    if (!taken) return std::unexpected(taken.error());           \
+    (target) = static_cast<decltype(target)>(*std::move(taken)); \
   } while (false)
 
 Result<MemberConfig> parse_member(const Table& table) {
@@ -238,6 +238,7 @@ std::string quoted(std::string_view text) {
 
 std::vector<ReplicaId> Config::member_ids() const {
   std::vector<ReplicaId> ids;
+  ids.reserve(members.size());
   for (const MemberConfig& member : members) ids.push_back(member.id);
   return ids;
 }

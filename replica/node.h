@@ -88,8 +88,8 @@ class Node {
   // node_effects.cc: carrying out what the engine asks for
   void carry_out();
   void persist(const consensus::Persist& record);
-  void send(const consensus::Send& send);
-  void commit(const consensus::Commit& commit);
+  void send(const consensus::Send& message);
+  void commit(const consensus::Commit& slot);
   void change_leadership();
   [[nodiscard]] Slot durable_slot();
 

@@ -25,7 +25,7 @@ void Node::persist(const consensus::Persist& record) {
   std::array<wire::MemberUuid, members_max> members;
   if (record.kind == wire::RecordKind::members) {
     const auto uuids = engine_.member_uuids();
-    std::copy(uuids.begin(), uuids.end(), members.begin());
+    std::ranges::copy(uuids, members.begin());
     body = std::as_bytes(std::span(members).first(uuids.size()));
     header.body_checksum = Checksum(crc32c(body));
   } else {

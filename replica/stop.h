@@ -6,8 +6,7 @@
 
 namespace synod::replica {
 
-// A signal handler reaches nothing but globals.
-inline std::atomic<bool> stop_requested = false;  // NOLINT(cppcoreguidelines-avoid-non-const-global-variables)
+inline std::atomic<bool> stop_requested = false;
 
 // SIGINT and SIGTERM set stop_requested; a second one ends the process at once.
 inline void stop_on_signals() {

@@ -33,7 +33,11 @@ std::string file_system_of(unsigned device_major, unsigned device_minor) {
   std::string line;
   while (std::getline(mounts, line)) {
     std::istringstream fields(line);
-    std::string id, parent, device, word, type;
+    std::string id;
+    std::string parent;
+    std::string device;
+    std::string word;
+    std::string type;
     fields >> id >> parent >> device;
     if (device != wanted) continue;
     while (fields >> word && word != "-") {

@@ -30,16 +30,16 @@ constexpr std::uint64_t padded_record_bytes(std::size_t body_bytes) {
 
 }  // namespace
 
-Journal::State::State(DeviceRef device_, const JournalLimits& limits_, const Superblock& superblock_)
-    : device(device_),
-      limits(limits_),
-      superblock(superblock_),
-      geometry(geometry_of(superblock_)),
-      block_memory(std::size_t{limits_.block_bytes_max} * (limits_.writes_in_flight + 2)),
-      blocks(limits_.writes_in_flight + 2),
-      read_memory(read_buffer_bytes * limits_.reads_in_flight),
-      reads(limits_.reads_in_flight),
-      finished_reads(limits_.reads_in_flight),
+Journal::State::State(DeviceRef from_device, const JournalLimits& from_limits, const Superblock& from_superblock)
+    : device(from_device),
+      limits(from_limits),
+      superblock(from_superblock),
+      geometry(geometry_of(from_superblock)),
+      block_memory(std::size_t{from_limits.block_bytes_max} * (from_limits.writes_in_flight + 2)),
+      blocks(from_limits.writes_in_flight + 2),
+      read_memory(read_buffer_bytes * from_limits.reads_in_flight),
+      reads(from_limits.reads_in_flight),
+      finished_reads(from_limits.reads_in_flight),
       read_now_buffer(read_buffer_bytes) {
   reserve_bytes = std::min(reserve_bytes_max, geometry.segment_bytes / 4) / device_block_bytes * device_block_bytes;
   for (std::size_t i = 0; i < blocks.size(); ++i) {

@@ -45,13 +45,13 @@ inline constexpr std::size_t record_bytes_max = sizeof(wire::RecordHeader) + bod
 inline constexpr std::size_t read_buffer_bytes = align_up(record_bytes_max, device_block_bytes) + device_block_bytes;
 
 // Tokens at the device: what kind of operation, and which one.
-enum class TokenKind : std::uint64_t { write = 1, read = 2, read_now = 3 };
+enum class TokenKind : std::uint8_t { write = 1, read = 2, read_now = 3 };
 [[nodiscard]] constexpr std::uint64_t device_token(TokenKind kind, std::uint64_t number) {
   return (static_cast<std::uint64_t>(kind) << 60) | number;
 }
 
 struct Journal::State {
-  State(DeviceRef device_, const JournalLimits& limits_, const Superblock& superblock_);
+  State(DeviceRef from_device, const JournalLimits& from_limits, const Superblock& from_superblock);
   ~State();
   State(const State&) = delete;
   State& operator=(const State&) = delete;

@@ -25,7 +25,7 @@ namespace synod::storage {
 
 inline constexpr std::uint32_t device_block_bytes = 4096;
 inline constexpr std::uint32_t superblock_copies = 4;
-inline constexpr std::uint64_t probe_offset = superblock_copies * device_block_bytes;
+inline constexpr std::uint64_t probe_offset = std::uint64_t{superblock_copies} * device_block_bytes;
 inline constexpr std::uint64_t probe_bytes = 48U << 10;
 inline constexpr std::uint64_t segments_offset = probe_offset + probe_bytes;
 static_assert(segments_offset == 64U << 10);

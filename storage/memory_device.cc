@@ -74,7 +74,7 @@ Result<> format_memory(MemoryDevice& device, ClusterId cluster, ReplicaId replic
                                      .segment_bytes = segment_bytes});
   if (!superblock) return fail(superblock.error().text);
   const Superblock sealed = seal(*superblock);
-  for (std::uint32_t i = 0; i < superblock_copies; ++i) {
+  for (std::size_t i = 0; i < superblock_copies; ++i) {
     store(device.contents().subspan(i * device_block_bytes), sealed);
   }
   return {};
