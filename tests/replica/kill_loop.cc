@@ -17,6 +17,7 @@ namespace synod::test {
 namespace {
 
 constexpr std::size_t payload_bytes = 128;
+constexpr std::uint64_t entries_per_ms = 40;
 
 std::array<std::byte, payload_bytes> payload_of(std::uint64_t number) {
   std::array<std::byte, payload_bytes> payload;
@@ -55,8 +56,16 @@ class KillLoop {
 
   Result<> append_for(std::uint64_t time_us) {
     const std::uint64_t end_us = dataplane::now_us() + time_us;
-    while (dataplane::now_us() < end_us) {
-      if (auto submitted = client_.submit(payload_of(next_++)); !submitted) return submitted;
+    // A steady load: unbounded, fifty kills would fill any journal.
+    const std::uint64_t start_us = end_us - time_us;
+    std::uint64_t submitted = 0;
+    for (std::uint64_t now_us = start_us; now_us < end_us; now_us = dataplane::now_us()) {
+      const bool ahead = submitted * 1000 > (now_us - start_us) * entries_per_ms;
+      const Result<> done = ahead ? client_.progress(-1, 1) : client_.submit(payload_of(next_));
+      if (!done) return done;
+      if (ahead) continue;
+      ++submitted;
+      ++next_;
     }
     return {};
   }
