@@ -8,6 +8,7 @@
 
 #include "dataplane/clock.h"
 #include "dataplane/lcore.h"
+#include "replica/stop.h"
 #include "storage/aligned_buffer.h"
 #include "storage/durability.h"
 #include "storage/format.h"
@@ -62,6 +63,7 @@ class Rounds {
 
   // `again`: a file that was late begins the round of now.
   Result<> poll(bool again) {
+    if (replica::stop_requested) return fail("interrupted");
     for (File& file : files_) {
       std::array<storage::Completion, 4> finished;
       if (file.device->poll(finished) == 0) continue;

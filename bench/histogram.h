@@ -50,7 +50,8 @@ class Histogram {
   // the largest one recorded). 0 when nothing was recorded.
   [[nodiscard]] std::uint64_t percentile(double percent) const {
     if (count_ == 0) return 0;
-    const double exact = std::ceil(std::clamp(percent, 0.0, 100.0) / 100 * static_cast<double>(count_));
+    // 99.9 % of 1,000 is 999, whatever binary fractions make of it.
+    const double exact = std::ceil(std::clamp(percent, 0.0, 100.0) / 100 * static_cast<double>(count_) - 1e-6);
     const std::uint64_t wanted = std::clamp<std::uint64_t>(static_cast<std::uint64_t>(exact), 1, count_);
     std::uint64_t seen = 0;
     for (std::size_t i = 0; i < counts_.size(); ++i) {

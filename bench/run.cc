@@ -124,7 +124,7 @@ class Client {
                        .rate = options_.rate,
                        .seconds = options_.seconds,
                        .warmup_seconds = warmup_seconds(options_),
-                       .shares_core = cpu_.one_core()},
+                       .shares_core = shares_core()},
                       watch_.progress);
     const auto result = workload.run();
     if (!result) return std::unexpected(result.error());
@@ -138,6 +138,12 @@ class Client {
   }
 
  private:
+  // Whether others need the client's core while it waits: one core for all, or more processes than cores.
+  [[nodiscard]] bool shares_core() const {
+    const bool crowded = options_.where != Where::box && std::thread::hardware_concurrency() <= options_.replicas;
+    return cpu_.one_core() || crowded;
+  }
+
   void put(const WorkloadResult& result) {
     report_.seconds = result.seconds;
     report_.appended = result.appended;

@@ -39,7 +39,7 @@ class ProcessesTarget final : public Target {
   [[nodiscard]] std::string device() const override { return device_; }
   [[nodiscard]] bool device_stable() const override { return stable_; }
   [[nodiscard]] std::string cpu_layout() const override {
-    return fmt::format("{} replica processes that yield when idle, on any core, client spins on core {}", cluster_.size(),
+    return fmt::format("{} replica processes that yield when idle, on any core, client on core {}", cluster_.size(),
                        options_.cpu.client_core);
   }
   Result<> check() override {

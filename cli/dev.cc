@@ -23,7 +23,7 @@ struct DevOptions {
   bool box = false;
   bool kernel_udp = false;
   std::uint16_t port = 7401;
-  std::uint64_t capacity_mb = 256;
+  std::uint64_t capacity_bytes = 256ULL << 20;
   std::string idle = "sleep";
   std::string name = "synod";
 };
@@ -38,7 +38,7 @@ int run_processes(const DevOptions& options, dataplane::IdlePolicy idle) {
                                               .cluster = options.name,
                                               .replicas = options.replicas,
                                               .port = options.port,
-                                              .capacity_bytes = options.capacity_mb << 20,
+                                              .capacity_bytes = options.capacity_bytes,
                                               .memory = options.data == replica::data_memory,
                                               .kernel_udp = options.kernel_udp,
                                               .idle = idle,
@@ -60,12 +60,12 @@ Result<> format_box(const DevOptions& options) {
   for (std::uint16_t place = 0; place < options.replicas && options.data != replica::data_memory; ++place) {
     const std::string directory = replica::Box::directory(options.data, place);
     if (std::filesystem::exists(storage::journal_path(directory))) continue;
-    fmt::print(stderr, "formatting {} ({} MiB)\n", directory, options.capacity_mb);
+    fmt::print(stderr, "formatting {} ({} MiB)\n", directory, options.capacity_bytes >> 20);
     auto formatted = storage::format({.directory = directory,
                                       .cluster = options.name,
                                       .replica = ReplicaId(static_cast<std::uint16_t>(place + 1)),
                                       .members = options.replicas,
-                                      .capacity_bytes = options.capacity_mb << 20},
+                                      .capacity_bytes = options.capacity_bytes},
                                      {});
     if (!formatted) return std::unexpected(formatted.error());
   }
@@ -99,8 +99,8 @@ void add_dev(CLI::App& app, Body& body) {
   command->add_flag("--box", options->box, "all replicas in one process, on one core");
   command->add_flag("--kernel-udp", options->kernel_udp, "peers talk kernel UDP instead of DPDK ports");
   command->add_option("--port", options->port, "UDP port of the first replica; 0: any free ports")->capture_default_str();
-  command->add_option("--capacity-mb", options->capacity_mb, "size of each journal that is made")
-      ->check(CLI::Range(16, 1 << 20))
+  command->add_option("--capacity", options->capacity_bytes, "size of each journal that is made, e.g. 1GiB")
+      ->transform(CLI::AsSizeValue(false))
       ->capture_default_str();
   command->add_option("--idle", options->idle, "spin, yield or sleep")->capture_default_str();
   command->add_option("--cluster-name", options->name, "the cluster's name")->capture_default_str();

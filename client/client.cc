@@ -32,6 +32,7 @@ dataplane::LocalIdentity identity_of(const ClientOptions& options) {
 SessionOptions session_options_of(const ClientOptions& options, const dataplane::UdpPort& port) {
   SessionOptions session = options.session;
   session.append_timeout_us = options.timeout_us;
+  session.first_request = load<std::uint64_t>(draw_uuid().bytes) >> 1;
   session.entry_bytes_per_packet_max = port.payload_bytes_max() - sizeof(wire::PacketHeader) - sizeof(wire::Append);
   return session;
 }

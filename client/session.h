@@ -59,6 +59,8 @@ struct SessionOptions {
   std::size_t entries_per_packet_max = 4096;      // 1: one entry a packet
   std::size_t entry_bytes_per_packet_max = 1320;  // a packet's payload less both headers; larger entries are fragmented
   std::uint64_t append_timeout_us = 10'000'000;   // of one append, from try_append; 0: never
+  // Requests are numbered from here. Random where a port outlives its client: an answer to a predecessor must not fit our request.
+  std::uint64_t first_request = 0;
   LeaderSearchLimits leader;
 };
 
@@ -158,8 +160,8 @@ class Session {
   std::uint32_t timeouts_ = 0;  // in a row
   std::uint64_t rtt_us_ = 0;    // smoothed; 0: not measured yet
   std::uint64_t rtt_deviation_us_ = 0;
-  std::uint64_t request_ = 0;
-  std::uint64_t message_id_ = std::uint64_t{1} << 63;  // apart from those that the messenger draws
+  std::uint64_t request_;
+  std::uint64_t message_id_ = 0;  // below 2^63: those that the messenger draws are above
   SessionCounters counters_;
 };
 

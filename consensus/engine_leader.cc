@@ -7,6 +7,12 @@
 
 namespace synod::consensus {
 
+namespace {
+
+constexpr std::uint32_t resend_doublings_max = 3;
+
+}  // namespace
+
 void Engine::campaign(Effects& effects) {
   if (!acceptor_.can_hold() || !effects.may_stage_control()) return;
   ++counters_.elections;
@@ -175,8 +181,11 @@ void Engine::resend_accepts(Effects& effects) {
   for (Slot slot = commit() + 1; slot < proposer_.next_slot(); ++slot) {
     if (effects.sends.room() < 2 * members_max) return;
     ProposedSlot& proposed = proposer_.proposed()[slot];
-    if (now_us_ - proposed.sent_us < timeouts_.resend_us) continue;
+    // Ever more rarely: what is not answered is mostly not lost but waits for a disk, and a window of large bodies sent again at
+    // a steady pace would fill the network.
+    if (now_us_ - proposed.sent_us < timeouts_.resend_us << std::min(proposed.resends, resend_doublings_max)) continue;
     proposed.sent_us = now_us_;
+    ++proposed.resends;
     for (std::size_t peer = 0; peer < configuration_.size(); ++peer) {
       if (peer == place_ || proposed.votes.has(peer)) continue;
       ++counters_.resends;

@@ -78,7 +78,7 @@ void Proposer::propose(Slot slot, std::uint64_t now_us) {
   CHECK_EQ(slot, next_slot_);
   ProposedSlot& proposed = proposed_[slot];
   CHECK(!proposed.present);
-  proposed = {true, MemberSet{}, now_us};
+  proposed = {.present = true, .votes = {}, .sent_us = now_us};
   ++next_slot_;
 }
 

@@ -44,6 +44,7 @@ struct ProposedSlot {
   bool present = false;
   MemberSet votes;            // durable ones only
   std::uint64_t sent_us = 0;  // when the accept last went out
+  std::uint32_t resends = 0;
 };
 
 class Proposer {

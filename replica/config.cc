@@ -90,8 +90,18 @@ Result<PortConfig> parse_port(const Table& table) {
   }
   PortConfig port;
   std::string kind;
+  const auto only_of = [&](std::string_view key, std::string_view wanted) -> Result<> {
+    if (!table.has(key) || kind == wanted) return {};
+    return fail(fmt::format("{}: '{}' belongs to a port of kind '{}', and this one is '{}'", table.place(), key, wanted, kind));
+  };
   TAKE(port.name, table.text("name"));
   TAKE(kind, table.text("kind"));
+  if (kind != "udp" && kind != "pair" && kind != "dpdk") {
+    return fail(fmt::format("{}: unknown 'kind' '{}'; known: udp, pair, dpdk", table.place(), kind));
+  }
+  for (const auto& [key, wanted] : {std::pair{"socket", "pair"}, std::pair{"server", "pair"}, std::pair{"device", "dpdk"}}) {
+    if (auto fits = only_of(key, wanted); !fits) return std::unexpected(fits.error());
+  }
   TAKE(port.address, table.endpoint("address"));
   TAKE(port.mtu, table.number_or("mtu", 576, 9000, 0));
   if (kind == "udp") {
@@ -100,11 +110,9 @@ Result<PortConfig> parse_port(const Table& table) {
     port.kind = PortConfig::Kind::pair;
     TAKE(port.device, table.text("socket"));
     TAKE(port.server, table.flag_or("server", false));
-  } else if (kind == "dpdk") {
+  } else {
     port.kind = PortConfig::Kind::device;
     TAKE(port.device, table.text("device"));
-  } else {
-    return fail(fmt::format("{}: unknown kind '{}'; known: udp, pair, dpdk", table.place(), kind));
   }
   return port;
 }
@@ -117,13 +125,19 @@ Result<> parse_timeouts(const Table& table, consensus::Timeouts& timeouts) {
   TAKE(heartbeat, table.number_or("heartbeat_ms", 1, 10'000, timeouts.heartbeat_us / 1000));
   TAKE(low, table.number_or("election_ms_min", 2, 100'000, timeouts.election_us_min / 1000));
   TAKE(high, table.number_or("election_ms_max", 2, 100'000, std::max(timeouts.election_us_max / 1000, 2 * low)));
-  if (low < 2 * heartbeat || high <= low) {
+  if (low < 2 * heartbeat) {
+    return fail(fmt::format("{}: 'election_ms_min' is {} and must be at least twice 'heartbeat_ms', which is {}", table.place(),
+                            low, heartbeat));
+  }
+  if (high <= low) {
     return fail(
-        fmt::format("{}: an election timeout starts at two heartbeats, and its maximum is above its minimum", table.place()));
+        fmt::format("{}: 'election_ms_max' is {} and must be above 'election_ms_min', which is {}", table.place(), high, low));
   }
   timeouts.heartbeat_us = heartbeat * 1000;
   timeouts.election_us_min = low * 1000;
   timeouts.election_us_max = high * 1000;
+  // A leader hears from its followers once a heartbeat: by default it waits a third longer than any of them would.
+  timeouts.step_down_us = std::max(timeouts.step_down_us, timeouts.election_us_max * 4 / 3);
   return {};
 }
 
@@ -146,21 +160,27 @@ Result<std::vector<Item>> parse_list(const toml::table& root, const std::string&
 // What only the whole file shows.
 Result<> check_whole(const Config& config, const std::string& name) {
   if (config.members.size() > members_max) return fail(fmt::format("{}: more than {} members", name, members_max));
-  bool has_self = false;
+  for (std::size_t i = 0; i < config.ports.size(); ++i) {
+    for (std::size_t j = 0; j < i; ++j) {
+      if (config.ports[j].name != config.ports[i].name) continue;
+      return fail(fmt::format("{}: port '{}' is named twice", name, config.ports[i].name));
+    }
+  }
+  const auto is_self = [&](const MemberConfig& member) { return member.id == config.replica; };
+  if (std::ranges::none_of(config.members, is_self)) {
+    return fail(fmt::format("{}: replica {} is not among the members", name, config.replica.value()));
+  }
   for (std::size_t i = 0; i < config.members.size(); ++i) {
     const MemberConfig& member = config.members[i];
     for (std::size_t j = 0; j < i; ++j) {
       if (config.members[j].id == member.id) return fail(fmt::format("{}: member {} is named twice", name, member.id.value()));
     }
-    if (member.id == config.replica) {
-      has_self = true;
-      continue;
-    }
+    if (is_self(member)) continue;
+    if (member.port.empty()) return fail(fmt::format("{}: member {}: 'port' is missing", name, member.id.value()));
     const bool known = std::ranges::any_of(config.ports, [&](const PortConfig& port) { return port.name == member.port; });
     if (!known) return fail(fmt::format("{}: member {}: there is no port named '{}'", name, member.id.value(), member.port));
     if (member.address.port == 0) return fail(fmt::format("{}: member {}: 'address' is missing", name, member.id.value()));
   }
-  if (!has_self) return fail(fmt::format("{}: replica {} is not among the members", name, config.replica.value()));
   return {};
 }
 
@@ -177,13 +197,17 @@ Result<Config> parse_root(const toml::table& root, const std::string& name) {
   TAKE(config.data, table.text("data"));
   TAKE(config.memory_mb, table.number_or("memory_mb", 64, 1U << 20, config.memory_mb));
   TAKE(idle, table.text_or("idle", to_string(config.idle)));
-  TAKE(config.idle, dataplane::parse_idle_policy(idle));
+  const auto policy = dataplane::parse_idle_policy(idle);
+  if (!policy) return fail(fmt::format("{}: 'idle': {}", name, policy.error().text));
+  config.idle = *policy;
   if (table.has("core")) {
     unsigned core = 0;
     TAKE(core, table.number("core", 0, 1023));
     config.core = core;
   }
-  if (const toml::table* timeouts = root["timeouts"].as_table()) {
+  if (table.has("timeouts")) {
+    const toml::table* timeouts = root["timeouts"].as_table();
+    if (timeouts == nullptr) return fail(fmt::format("{}: 'timeouts' is not a table: write [timeouts]", name));
     if (auto parsed = parse_timeouts(Table(*timeouts, name + ": timeouts"), config.timeouts); !parsed) {
       return std::unexpected(parsed.error());
     }
@@ -195,6 +219,20 @@ Result<Config> parse_root(const toml::table& root, const std::string& name) {
 }
 
 #undef TAKE
+
+// A basic string of TOML.
+std::string quoted(std::string_view text) {
+  std::string result = "\"";
+  for (const char letter : text) {
+    if (letter == '"' || letter == '\\') result += '\\';
+    if (static_cast<unsigned char>(letter) < 0x20 || letter == 0x7F) {
+      result += fmt::format("\\u{:04X}", static_cast<unsigned>(letter));
+    } else {
+      result += letter;
+    }
+  }
+  return result + "\"";
+}
 
 }  // namespace
 
@@ -223,8 +261,8 @@ Result<Config> load_config(const std::string& path) {
 }
 
 std::string to_toml(const Config& config) {
-  std::string text = fmt::format("cluster = \"{}\"\nreplica = {}\ndata = \"{}\"\nmemory_mb = {}\nidle = \"{}\"\n", config.cluster,
-                                 config.replica.value(), config.data, config.memory_mb, to_string(config.idle));
+  std::string text = fmt::format("cluster = {}\nreplica = {}\ndata = {}\nmemory_mb = {}\nidle = \"{}\"\n", quoted(config.cluster),
+                                 config.replica.value(), quoted(config.data), config.memory_mb, to_string(config.idle));
   if (config.core) text += fmt::format("core = {}\n", *config.core);
   text += fmt::format("\n[timeouts]\nheartbeat_ms = {}\nelection_ms_min = {}\nelection_ms_max = {}\n",
                       config.timeouts.heartbeat_us / 1000, config.timeouts.election_us_min / 1000,
@@ -232,17 +270,17 @@ std::string to_toml(const Config& config) {
   for (const MemberConfig& member : config.members) {
     text += fmt::format("\n[[member]]\nid = {}\n", member.id.value());
     if (member.id == config.replica) continue;
-    text += fmt::format("address = \"{}\"\nport = \"{}\"\n", dataplane::to_string(member.address), member.port);
+    text += fmt::format("address = \"{}\"\nport = {}\n", dataplane::to_string(member.address), quoted(member.port));
   }
   for (const PortConfig& port : config.ports) {
-    text += fmt::format("\n[[port]]\nname = \"{}\"\naddress = \"{}\"\n", port.name, dataplane::to_string(port.address));
+    text += fmt::format("\n[[port]]\nname = {}\naddress = \"{}\"\n", quoted(port.name), dataplane::to_string(port.address));
     if (port.mtu != 0) text += fmt::format("mtu = {}\n", port.mtu);
     switch (port.kind) {
       case PortConfig::Kind::udp: text += "kind = \"udp\"\n"; break;
       case PortConfig::Kind::pair:
-        text += fmt::format("kind = \"pair\"\nsocket = \"{}\"\nserver = {}\n", port.device, port.server);
+        text += fmt::format("kind = \"pair\"\nsocket = {}\nserver = {}\n", quoted(port.device), port.server);
         break;
-      case PortConfig::Kind::device: text += fmt::format("kind = \"dpdk\"\ndevice = \"{}\"\n", port.device); break;
+      case PortConfig::Kind::device: text += fmt::format("kind = \"dpdk\"\ndevice = {}\n", quoted(port.device)); break;
     }
   }
   return text;

@@ -54,8 +54,27 @@ Result<std::unique_ptr<Node>> Node::open(const NodeOptions& options, storage::De
   parts.promised = recovery.promised();
   parts.members = recovery.members();
   parts.open = recovery.open();
+  // To leave out a vote would be to forget it (rule 1).
+  if (!parts.open.empty() && parts.open.rbegin()->first > parts.log->applied() + options.window_slots) {
+    return fail(
+        fmt::format("the journal holds a vote for slot {}, and only slots up to {} can be open: it was written with a larger "
+                    "window; start this replica with that one",
+                    parts.open.rbegin()->first.value(), (parts.log->applied() + options.window_slots).value()));
+  }
+  if (auto ours = check_members(parts, options); !ours) return std::unexpected(ours.error());
+  return std::unique_ptr<Node>(new Node(options, std::move(parts)));
+}
 
-  const Uuid disk = parts.journal->recovered().identity.disk;
+// Quorums of one cluster must be of one set of members, from its first vote on.
+Result<> Node::check_members(const Parts& parts, const NodeOptions& options) {
+  const storage::Identity& identity = parts.journal->recovered().identity;
+  const Uuid disk = identity.disk;
+  if (identity.members != options.configuration.size()) {
+    return fail(
+        fmt::format("the journal was formatted for {} replicas and the configuration names {} members: correct the members, or "
+                    "format a new directory",
+                    identity.members, options.configuration.size()));
+  }
   for (const wire::MemberUuid& member : parts.members) {
     if (member.replica == options.self && member.uuid != disk) {
       return fail(
@@ -66,10 +85,7 @@ Result<std::unique_ptr<Node>> Node::open(const NodeOptions& options, storage::De
                               member.replica.value()));
     }
   }
-  if (!parts.members.empty() && parts.members.size() != options.configuration.size()) {
-    return fail("the journal records another number of members than the configuration names: correct the members");
-  }
-  return std::unique_ptr<Node>(new Node(options, std::move(parts)));
+  return {};
 }
 
 Node::Node(const NodeOptions& options, Parts&& parts)
@@ -99,7 +115,6 @@ Node::Node(const NodeOptions& options, Parts&& parts)
       durable_slot_(log_.applied()) {
   for (const auto& [slot, record] : parts.open) {
     CHECK(slot > log_.applied());
-    if (slot > log_.applied() + options_.window_slots) continue;  // cannot be: accepted beyond the window
     const BodyHandle body = pool_.acquire_copy(record.body);
     const bool chosen = record.header.kind == wire::RecordKind::chosen;
     engine_.restore(slot, record.header.ballot, {record.header.body_checksum, record.header.body_bytes, body}, chosen);

@@ -75,6 +75,7 @@ class Node {
  private:
   struct Parts;  // what recovery made, before there is a node
   explicit Node(const NodeOptions& options, Parts&& parts);
+  [[nodiscard]] static Result<> check_members(const Parts& parts, const NodeOptions& options);
 
   // node.cc: the loop
   void poll_journal();

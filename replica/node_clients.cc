@@ -20,18 +20,15 @@ constexpr std::uint64_t journal_reserve_bytes_max = 1U << 20;
 constexpr std::uint64_t share_bytes_max = 32U << 20;
 constexpr std::uint64_t journal_block_bytes = 4096;  // a record's block, at least
 
-// Refuses what did not pass the gateway, so that its sender can tell what is refused: the request number is the first field of
-// every request but an append, which is known by session and sequence.
+// A refusal that names as much of a malformed request as can be read: its number, or its session and sequence.
 wire::Refused refusal_of(const Message& message, RefusalReason reason) {
-  wire::Refused refused;
-  refused.reason = reason;
-  if (message.header.type == MessageType::append) {
-    if (message.payload.size() < sizeof(wire::Append)) return refused;
+  wire::Refused refused{.reason = reason};
+  if (message.header.type != MessageType::append) {
+    if (message.payload.size() >= sizeof(refused.request)) refused.request = load<std::uint64_t>(message.payload);
+  } else if (message.payload.size() >= sizeof(wire::Append)) {
     const auto append = load<wire::Append>(message.payload);
     refused.session = append.session;
     refused.sequence = append.first;
-  } else if (message.payload.size() >= sizeof(std::uint64_t)) {
-    refused.request = load<std::uint64_t>(message.payload);
   }
   return refused;
 }
@@ -124,6 +121,8 @@ void Node::on_append(const wire::AppendView& request, const Message& message) {
     case Intake::Verdict::evicted:
       // A session that was opened beyond what we know as committed says that somebody else leads by now: no word on its fate.
       if (wire::opening_slot(append.session) > log_.applied()) return refuse_it(RefusalReason::busy, append.first);
+      // Evicted by an opening that we have proposed and that is not chosen yet: it may never be (rule 8).
+      if (log_.sessions().find(append.session).has_value()) return refuse_it(RefusalReason::busy, append.first);
       return refuse_it(RefusalReason::evicted, append.first);
     case Intake::Verdict::gap: return refuse_it(RefusalReason::gap, admission.next);
     case Intake::Verdict::busy: return refuse_it(RefusalReason::busy, append.first);

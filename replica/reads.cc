@@ -67,7 +67,14 @@ bool Reads::read(const wire::Read& request, const dataplane::Route& client) {
 void Reads::serve(const consensus::Serve& serve) {
   // A request may come by another way before the port to the peer is attached.
   const bool has_route = serve.to.value() < routes_.size() && routes_[serve.to.value()].has_value();
-  if (has_route && !serves_.full()) serves_.push(serve);
+  if (!has_route) return;
+  // A laggard repeats its request while the first is still being served: one queued range a peer is enough.
+  for (std::size_t i = 0; i < serves_.size(); ++i) {
+    if (serves_[i].to != serve.to) continue;
+    serves_[i].last = std::max(serves_[i].last, serve.last);
+    return;
+  }
+  if (!serves_.full()) serves_.push(serve);
 }
 
 Reads::InFlight* Reads::free_place() {

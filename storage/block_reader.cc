@@ -22,8 +22,8 @@ static_assert(block_bytes_limit <= BlockReader::view_bytes_max && BlockReader::v
 std::int32_t wait_for(DeviceRef device, std::size_t count) {
   std::array<Completion, 16> finished;
   std::int32_t error = 0;
-  device.submit();
   while (count > 0) {
+    device.submit();  // again, should the kernel have refused it
     const std::size_t done = device.poll(finished);
     for (std::size_t i = 0; i < done; ++i) {
       if (error == 0) error = finished[i].error;

@@ -54,9 +54,9 @@ Journal::State::State(DeviceRef from_device, const JournalLimits& from_limits, c
 Journal::State::~State() {
   // The device may still read from these buffers. A device that does not answer in time keeps them for ever.
   const auto deadline = std::chrono::steady_clock::now() + drain_wait_max;
-  if (operations_in_flight > 0) device.submit();
   while (operations_in_flight > 0 && std::chrono::steady_clock::now() < deadline) {
     const std::uint32_t before = operations_in_flight;
+    device.submit();
     collect();
     if (operations_in_flight == before) ::sched_yield();
   }
@@ -154,7 +154,6 @@ void Journal::State::send(Block& sent) {
   sent.asked_poll = polls;
   device.write_durable(sent.offset, sent.buffer.first(length), device_token(TokenKind::write, sent_sequence));
   ++operations_in_flight;
-  asked = true;
   ++counters.blocks_written;
   counters.bytes_written += length;
 }
@@ -200,9 +199,8 @@ void Journal::State::collect() {
 }
 
 void Journal::State::wait_for_block(std::uint64_t sequence) {
-  device.submit();
-  asked = false;
   while (durable_sequence < sequence && !failed) {
+    device.submit();
     collect();
     if (durable_sequence < sequence) ::sched_yield();
   }
@@ -267,9 +265,8 @@ void Journal::flush(const Watermarks& watermarks) {
 }
 
 void Journal::submit() {
-  if (!state_->asked) return;
-  state_->device.submit();
-  state_->asked = false;
+  // Whether or not something new was asked for: the kernel may have refused the last submit for want of memory.
+  if (state_->operations_in_flight > 0) state_->device.submit();
 }
 
 void Journal::collect() {
@@ -331,7 +328,6 @@ bool Journal::read(Location location, std::uint64_t token) {
   const Extent extent = extent_of(location);
   state.device.read(extent.offset, slot.buffer.first(extent.bytes), device_token(TokenKind::read, index));
   ++state.operations_in_flight;
-  state.asked = true;
   ++state.counters.reads;
   return true;
 }
@@ -359,9 +355,8 @@ Result<wire::RecordView> Journal::read_now(Location location) {
   state.device.read(extent.offset, state.read_now_buffer.bytes().first(extent.bytes), device_token(TokenKind::read_now, 0));
   ++state.operations_in_flight;
   ++state.counters.reads;
-  state.device.submit();
-  state.asked = false;
   while (!state.read_now_error) {
+    state.device.submit();
     state.collect();
     if (!state.read_now_error) ::sched_yield();
   }

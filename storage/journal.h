@@ -110,10 +110,12 @@ class Journal {
   // Copies the record into the open block. Needs can_stage().
   Staged stage(const wire::RecordHeader& header, Bytes body);
 
-  // Closes the open block and asks the device for it, if a write slot is free. `watermarks` go into its header: every record
-  // behind `commit` is staged before this call.
+  // Closes the open block and asks the device for it, if a write slot is free. `watermarks` go into its header; a block that is
+  // closed by stage takes those of the last flush. So they must hold for what is staged by now, and be told before a record is
+  // staged that they made room for: recovery opens the window behind `commit`, and a vote beyond it would be refused.
   void flush(const Watermarks& watermarks);
-  // Hands everything asked for since the last call to the kernel: the one system call of the data path.
+  // Hands what was asked for and not yet taken to the kernel: the one system call of the data path. Call it in every turn of the
+  // loop, also when nothing was staged: the kernel may have refused the last one.
   void submit();
 
   // Collects completions. Returns durable(). Calls `on_read` for each finished read.

@@ -85,7 +85,6 @@ struct Journal::State {
   std::optional<std::int32_t> read_now_error;  // set by the completion
 
   std::uint32_t operations_in_flight = 0;
-  bool asked = false;  // something was asked of the device since the last submit
   std::uint64_t polls = 0;
   std::optional<int> failed;
   JournalCounters counters;

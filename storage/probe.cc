@@ -35,10 +35,10 @@ int run_round(UringDevice& device, UringDevice::ProbeArea area, Bytes zeros, std
   for (std::uint32_t i = 0; i < depth; ++i) {
     device.write_durable(area.offset + (place++ % places) * device_block_bytes, zeros, i);
   }
-  device.submit();
   int error = 0;
   std::array<Completion, 4> finished;
   for (std::uint32_t done = 0; done < depth;) {
+    device.submit();
     const std::size_t count = device.poll(finished);
     for (std::size_t i = 0; i < count; ++i) error = std::max(error, finished[i].error);
     done += static_cast<std::uint32_t>(count);

@@ -14,7 +14,7 @@ namespace {
 // The definition, on all values.
 std::uint64_t exact_percentile(std::vector<std::uint64_t> values, double percent) {
   std::ranges::sort(values);
-  const double wanted = std::ceil(percent / 100 * static_cast<double>(values.size()));
+  const double wanted = std::ceil(percent / 100 * static_cast<double>(values.size()) - 1e-6);
   return values[static_cast<std::size_t>(std::max(wanted, 1.0)) - 1];
 }
 

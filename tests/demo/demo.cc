@@ -95,12 +95,11 @@ class Demo {
   Result<> append_all(replica::LocalCluster& cluster, client::Client& client, Bytes log, std::size_t& killed) {
     const std::uint64_t total = (log.size() + entry_bytes - 1) / entry_bytes;
     std::uint64_t answered = 0;
-    std::uint64_t last_answer_us = 0;
     std::uint64_t killed_us = 0;
     client.on_appended([&](Lsn) {
-      last_answer_us = dataplane::now_us();
-      if (killed_us != 0 && summary_.failover_ms == 0 && last_answer_us > killed_us) {
-        summary_.failover_ms = std::max<std::uint64_t>((last_answer_us - killed_us) / 1000, 1);
+      // Answers that the dead leader had sent still come in: what counts is the first entry that was submitted after the kill.
+      if (killed_us != 0 && summary_.failover_ms == 0 && answered >= total / 2) {
+        summary_.failover_ms = std::max<std::uint64_t>((dataplane::now_us() - killed_us) / 1000, 1);
       }
       ++answered;
     });
@@ -120,7 +119,7 @@ class Demo {
     if (auto done = client.wait_all(); !done) return done;
     summary_.entries = answered;
     summary_.append_seconds = seconds_since(start_us);
-    step(fmt::format("{} entries acknowledged in {:.2f} s; the next commit came {} ms after the kill", answered,
+    step(fmt::format("{} entries acknowledged in {:.2f} s; a new append was committed {} ms after the kill", answered,
                      summary_.append_seconds, summary_.failover_ms));
     return {};
   }
@@ -198,7 +197,7 @@ void print_summary(const Summary& summary, const nlohmann::json& latency, const 
   fmt::print(
       "  appended            {:>10} entries of {} bytes, a real PostgreSQL WAL segment, in {:.2f} s with a failover inside\n",
       summary.entries, entry_bytes, summary.append_seconds);
-  fmt::print("  leader killed       {:>10} ms until the next commit\n", summary.failover_ms);
+  fmt::print("  leader killed       {:>10} ms until a new append was committed\n", summary.failover_ms);
   fmt::print("  read back           {:>10} sha256 {}…\n", "equal", summary.sha256.substr(0, 16));
   fmt::print("  caught up           {:>10.2f} s after the killed replica was started again\n", summary.catch_up_seconds);
   fmt::print(

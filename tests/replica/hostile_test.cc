@@ -287,8 +287,15 @@ TEST_F(Hostile, a_peer_that_asks_before_there_is_a_way_to_it_gets_no_answer_and_
 }
 
 TEST_F(Hostile, an_append_of_an_unknown_session_is_answered_evicted) {
-  const wire::Append append{.session = SessionId(0x1234567890), .first = Sequence(1), .count = 1};
+  const wire::Append append{.session = wire::session_id(Slot(1), 5), .first = Sequence(1), .count = 1};
   expect_refused(RefusalReason::evicted, leader(), MessageType::append, append, entries_of(1, 10));
+  expect_unharmed();
+}
+
+// Somebody else may lead by now and have opened it: no word on its fate.
+TEST_F(Hostile, an_append_of_a_session_from_beyond_the_commit_watermark_is_answered_busy) {
+  const wire::Append append{.session = wire::session_id(Slot(1'000'000), 0), .first = Sequence(1), .count = 1};
+  expect_refused(RefusalReason::busy, leader(), MessageType::append, append, entries_of(1, 10));
   expect_unharmed();
 }
 
