@@ -166,6 +166,8 @@ class Cluster {
   void deliver(std::size_t place, const Packet& packet);
   void serve(std::size_t place, const Serve& range);
   void apply(std::size_t place, Slot slot, Checksum checksum, Bytes body);
+  void opened(const AppliedRun& run);
+  void appended(std::size_t place, const AppliedRun& run);
   void rebuild_proposed(Member& member);
   void check_durable_before_visible(std::size_t place, const Send& send);
   void check_promise(const Member& member, const wire::Promise& promise, Slot commit);

@@ -203,7 +203,7 @@ TEST_F(ClusterScenario, FlexibleQuorumCommitsWithTwoOfFour) {
 TEST_F(ClusterScenario, ProposersDoNotOutbidEachOtherForEver) {
   std::uint64_t most = 0;
   for (std::uint64_t seed = 1; seed <= 200; ++seed) {
-    Cluster cluster({.seed = seed, .members = seed % 2 == 0 ? 3U : 5U});
+    Cluster cluster({.seed = seed, .members = static_cast<std::uint16_t>(seed % 2 == 0 ? 3 : 5)});
     cluster.world.delay_us_max = 20'000;
     cluster.world.disk_us_max = 10'000;
     lead(cluster);
