@@ -159,7 +159,7 @@ commands, root = sys.argv[1], sys.argv[2]
 files = {os.path.realpath(os.path.join(c["directory"], c["file"])) for c in json.load(open(commands))}
 print("\n".join(sorted(f for f in files if f.startswith(os.path.realpath(root) + "/"))))
 PYTHON
-    xargs -P 2 -n 1 clang-tidy-19 -p "$build_dir" --quiet 2>/dev/null || die "clang-tidy found something"
+    xargs -P "$jobs" -n 1 clang-tidy-19 -p "$build_dir" --quiet 2>/dev/null || die "clang-tidy found something"
 }
 
 lint() {

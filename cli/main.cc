@@ -1,5 +1,6 @@
 // synod: one binary, one file per command.
 #include <cstdio>
+#include <exception>
 #include <string>
 
 #include "cli/command.h"
@@ -29,9 +30,7 @@ int report_usage(const CLI::App& app, const CLI::ParseError& error, const std::s
   return synod::cli::exit_usage;
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int run(int argc, char** argv) {
   CLI::App app("A replicated log: append entries, read them back in one agreed order.", "synod");
   app.set_version_flag("--version", SYNOD_VERSION);
   app.require_subcommand(1);
@@ -43,4 +42,17 @@ int main(int argc, char** argv) {
     return report_usage(app, error, argc > 1 ? argv[1] : "");
   }
   return body();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const std::exception& error) {  // of a library: out of memory, text that is no UTF-8
+    std::fprintf(stderr, "synod: %s\n", error.what());
+    return synod::cli::exit_failed;
+  } catch (...) {
+    return synod::cli::exit_failed;
+  }
 }

@@ -59,7 +59,8 @@ struct SessionOptions {
   std::size_t entries_per_packet_max = 4096;      // 1: one entry a packet
   std::size_t entry_bytes_per_packet_max = 1320;  // a packet's payload less both headers; larger entries are fragmented
   std::uint64_t append_timeout_us = 10'000'000;   // of one append, from try_append; 0: never
-  // Requests are numbered from here. Random where a port outlives its client: an answer to a predecessor must not fit our request.
+  // Requests are numbered from here. Random where a port outlives its client: an answer to a predecessor must not fit our
+  // request.
   std::uint64_t first_request = 0;
   LeaderSearchLimits leader;
 };

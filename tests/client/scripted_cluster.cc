@@ -11,7 +11,8 @@ using wire::RefusalReason;
 
 void Network::send(dataplane::Endpoint from, dataplane::Endpoint to, Bytes payload) {
   ++packets;
-  const int copies = prng_.chance(faults_.loss_permille, 1000) ? 0 : prng_.chance(faults_.duplicate_permille, 1000) ? 2 : 1;
+  if (prng_.chance(faults_.loss_permille, 1000)) return;
+  const int copies = prng_.chance(faults_.duplicate_permille, 1000) ? 2 : 1;
   for (int i = 0; i < copies; ++i) {
     const std::uint64_t at_us = now_us + prng_.between(faults_.delay_us_min, faults_.delay_us_max);
     flights_[to].emplace(at_us, Flight{from, {payload.begin(), payload.end()}});
@@ -53,6 +54,7 @@ ScriptedCluster::ScriptedCluster(Network& network, std::size_t replicas, Replica
 
 std::vector<client::Peer> ScriptedCluster::peers() const {
   std::vector<client::Peer> peers;
+  peers.reserve(replicas_.size());
   for (const Replica& replica : replicas_) peers.push_back({replica.id, {0, {1, replica.id.value()}}});
   return peers;
 }
@@ -120,7 +122,7 @@ void ScriptedCluster::refuse(Replica& replica, const Message& to, RefusalReason 
 
 void ScriptedCluster::commit(const Run& run, Replica* answering) {
   for (std::size_t i = 0; i < run.payloads.size(); ++i) {
-    table_[run.session].push_back(Lsn(log.size()));
+    table_[run.session].emplace_back(log.size());
     log.push_back({run.session, run.first + i, run.payloads[i]});
   }
   if (answering == nullptr) return;

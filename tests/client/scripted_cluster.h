@@ -54,7 +54,7 @@ class NetworkPort {
   void send(dataplane::Endpoint to, std::size_t bytes) { network_.send(local_, to, Bytes(buffer_).first(bytes)); }
   void flush() {}
   [[nodiscard]] std::size_t payload_bytes_max() const { return buffer_.size(); }
-  [[nodiscard]] dataplane::PortCounters counters() const { return {}; }
+  [[nodiscard]] static dataplane::PortCounters counters() { return {}; }
 
  private:
   Network& network_;

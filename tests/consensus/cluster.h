@@ -23,7 +23,7 @@ namespace synod::consensus::testing {
 
 struct ClusterOptions {
   std::uint64_t seed = 1;
-  std::size_t members = 3;
+  std::uint16_t members = 3;
   std::size_t phase1 = 0;  // 0: majority
   std::size_t phase2 = 0;
   std::size_t window_slots = 16;
@@ -123,9 +123,9 @@ class Cluster {
   bool run_until(std::uint64_t us, const std::function<bool()>& done);
 
   // Faults
-  void crash(std::size_t member);
-  void start(std::size_t member);
-  void format_again(std::size_t member);  // of a crashed member: a new, empty disk under the old id
+  void crash(std::size_t place);
+  void start(std::size_t place);
+  void format_again(std::size_t place);  // of a crashed member: a new, empty disk under the old id
   void stall_disk(std::size_t member) { members_[member].is_stalled = true; }
   void resume_disk(std::size_t member);
   void cut(std::size_t from, std::size_t to) { cuts_.insert({from, to}); }
@@ -138,7 +138,7 @@ class Cluster {
   [[nodiscard]] bool clients_done() const;
   void stop_clients() { clients_run_ = false; }
   // A batch of what the clients want, or a session for them, through this member if it leads and has room.
-  bool propose(std::size_t member);
+  bool propose(std::size_t place);
 
   // State
   [[nodiscard]] std::size_t size() const { return members_.size(); }
@@ -160,12 +160,14 @@ class Cluster {
   void carry_out(std::size_t place);
   void stage(Member& member, const Persist& persist);
   void schedule_disk(std::size_t place);
-  void became_durable(std::size_t place, std::size_t record);
+  void became_durable(std::size_t place, std::size_t index);
   void transmit(std::size_t place, const Send& send);
   void post(std::size_t from, Packet packet);
   void deliver(std::size_t place, const Packet& packet);
-  void serve(std::size_t place, const Serve& serve);
+  void serve(std::size_t place, const Serve& range);
   void apply(std::size_t place, Slot slot, Checksum checksum, Bytes body);
+  void opened(const AppliedRun& run);
+  void appended(std::size_t place, const AppliedRun& run);
   void rebuild_proposed(Member& member);
   void check_durable_before_visible(std::size_t place, const Send& send);
   void check_promise(const Member& member, const wire::Promise& promise, Slot commit);

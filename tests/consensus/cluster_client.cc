@@ -113,23 +113,31 @@ void Cluster::apply(std::size_t place, Slot slot, Checksum checksum, Bytes body)
   CHECK(view.has_value());
   if (!view->is_noop() && view->header().assumed_chain != member.log->chain()) ++void_slots_;
   member.log->apply(slot, checksum, *view, [&](const AppliedRun& run) {
-    if (run.kind == wire::RunKind::open_session) {
-      for (Client& client : clients_) {
-        if (client.uuid == run.client && client.session == SessionId{}) client.session = run.session;
-      }
-      return;
-    }
-    for (std::uint32_t i = 0; i < run.count; ++i) {
-      Sequence& last = member.applied[run.session];
-      if (run.first + i != last + 1) return oracle_.fail(fmt::format("member {} applied a sequence out of order", place));
-      ++last;
-      oracle_.applied(run.session, last, run.lsn + i);
-      if (member.log->sessions().lsn_of(run.place, last) != run.lsn + i) oracle_.fail("a session forgot an LSN");
-    }
-    for (Client& client : clients_) {
-      if (client.session == run.session) client.acked = std::max(client.acked, run.first.value() + run.count - 1);
-    }
+    if (run.kind == wire::RunKind::open_session)
+      opened(run);
+    else
+      appended(place, run);
   });
+}
+
+void Cluster::opened(const AppliedRun& run) {
+  for (Client& client : clients_) {
+    if (client.uuid == run.client && client.session == SessionId{}) client.session = run.session;
+  }
+}
+
+void Cluster::appended(std::size_t place, const AppliedRun& run) {
+  Member& member = members_[place];
+  for (std::uint32_t i = 0; i < run.count; ++i) {
+    Sequence& last = member.applied[run.session];
+    if (run.first + i != last + 1) return oracle_.fail(fmt::format("member {} applied a sequence out of order", place));
+    ++last;
+    oracle_.applied(run.session, last, run.lsn + i);
+    if (member.log->sessions().lsn_of(run.place, last) != run.lsn + i) oracle_.fail("a session forgot an LSN");
+  }
+  for (Client& client : clients_) {
+    if (client.session == run.session) client.acked = std::max(client.acked, run.first.value() + run.count - 1);
+  }
 }
 
 std::optional<std::size_t> Cluster::leader() const {

@@ -31,8 +31,7 @@ BodyHandle Driver::new_body() {
   return BodyHandle(static_cast<std::uint32_t>(bodies_.size() - 1));
 }
 
-wire::PeerMessage Driver::message(std::uint16_t from, Ballot ballot, const wire::PeerPayload& payload, Slot commit,
-                                  Probe probe) const {
+wire::PeerMessage Driver::message(std::uint16_t from, Ballot ballot, const wire::PeerPayload& payload, Slot commit, Probe probe) {
   return {ReplicaId(from), {uuid_of(from), 1}, ballot, commit, probe, payload};
 }
 
@@ -82,7 +81,8 @@ void Driver::campaign() {
   for (int ms = 0; ms < 1000 && engine_->role() == wire::Role::follower; ++ms) {
     tick(1000);
     if (sent<wire::Suspect>().empty()) continue;
-    for (std::uint16_t peer = 1; peer <= engine_->configuration().size(); ++peer) {
+    const auto peers = static_cast<std::uint16_t>(engine_->configuration().size());
+    for (std::uint16_t peer = 1; peer <= peers; ++peer) {
       hear(peer, Ballot{}, wire::SuspectAnswer{1}, engine_->commit());
     }
   }
@@ -92,7 +92,8 @@ void Driver::campaign() {
 void Driver::lead(std::span<const wire::PromisedSlot> found) {
   campaign();
   make_durable();
-  for (std::uint16_t peer = 2; peer <= engine_->configuration().size() / 2 + 1; ++peer) {
+  const auto quorum = static_cast<std::uint16_t>(engine_->configuration().size() / 2 + 1);
+  for (std::uint16_t peer = 2; peer <= quorum; ++peer) {
     hear(peer, engine_->promised(), wire::Promise{Slot{}, engine_->commit() + 16, found}, engine_->commit());
   }
 }

@@ -21,12 +21,12 @@ namespace synod::consensus::testing {
 }
 
 struct DriverOptions {
-  std::size_t members = 3;
+  std::uint16_t members = 3;
   std::size_t window_slots = 16;
   std::uint16_t self = 1;
   bool knows_members = true;
-  Ballot promised{};
-  Slot commit{};
+  Ballot promised;
+  Slot commit;
   std::uint64_t open_count = 1;
 };
 
@@ -45,7 +45,7 @@ class Driver {
 
   // A message of a peer; a record in it gets a new body handle if it has a body and the engine wants it.
   void hear(std::uint16_t from, Ballot ballot, const wire::PeerPayload& payload, Slot commit = {}, Probe probe = {});
-  void hear(const wire::PeerMessage& message);
+  void hear(const wire::PeerMessage& heard);
   // Everything staged up to `number`, or everything, is on stable storage.
   void make_durable(std::uint64_t number);
   void make_durable() { make_durable(persisted_); }
@@ -76,8 +76,8 @@ class Driver {
   [[nodiscard]] std::size_t count() const {
     return sent<Payload>().size();
   }
-  [[nodiscard]] wire::PeerMessage message(std::uint16_t from, Ballot ballot, const wire::PeerPayload& payload, Slot commit = {},
-                                          Probe probe = {}) const;
+  [[nodiscard]] static wire::PeerMessage message(std::uint16_t from, Ballot ballot, const wire::PeerPayload& payload,
+                                                 Slot commit = {}, Probe probe = {});
 
  private:
   template <class Call>
@@ -96,8 +96,8 @@ class Driver {
 // An accept, a value or a chosen record as a peer sends it; the body itself is never looked at by an engine.
 [[nodiscard]] wire::RecordView record(std::uint64_t slot, Ballot ballot, std::uint32_t checksum, std::uint32_t bytes = 8);
 
-[[nodiscard]] inline Ballot ballot_of(std::uint64_t round, std::uint16_t replica) {
-  return Ballot(round, ReplicaId(replica));
+[[nodiscard]] constexpr Ballot ballot_of(std::uint64_t round, std::uint16_t replica) {
+  return {round, ReplicaId(replica)};
 }
 
 }  // namespace synod::consensus::testing

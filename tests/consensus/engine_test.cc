@@ -6,8 +6,8 @@
 namespace synod::consensus::testing {
 namespace {
 
-const Ballot ballot_of_2 = ballot_of(5, 2);
-const Ballot ballot_of_3 = ballot_of(6, 3);
+constexpr Ballot ballot_of_2 = ballot_of(5, 2);
+constexpr Ballot ballot_of_3 = ballot_of(6, 3);
 
 wire::PeerPayload accept(std::uint64_t slot, Ballot ballot, std::uint32_t checksum) {
   return wire::Accept{record(slot, ballot, checksum)};

@@ -13,7 +13,9 @@ namespace {
 
 ClusterOptions options_of(std::uint64_t seed) {
   static constexpr struct {
-    std::size_t members, phase1, phase2;
+    std::uint16_t members;
+    std::size_t phase1;
+    std::size_t phase2;
   } shapes[] = {{1, 0, 0}, {3, 0, 0}, {3, 0, 0}, {3, 0, 0}, {5, 0, 0}, {4, 3, 2}, {5, 4, 2}, {3, 2, 2}};
   static constexpr std::size_t windows[] = {2, 4, 16};
   Prng prng(seed ^ 0x5EED);

@@ -14,13 +14,13 @@ constexpr std::uint64_t second_us = 1'000'000;
 // A cluster with a leader and open sessions.
 class ClusterScenario : public ::testing::Test {
  protected:
-  void lead(Cluster& cluster) {
+  static void lead(Cluster& cluster) {
     ASSERT_TRUE(cluster.run_until(3 * second_us, [&] { return cluster.leader() && cluster.oracle().chosen_slots() > 0; }));
     cluster.run_for(100'000);
     ASSERT_EQ(cluster.failure(), "");
   }
   // Everything that the clients want is appended, and all members hold the same log.
-  void finish(Cluster& cluster, std::uint64_t us = 5 * second_us) {
+  static void finish(Cluster& cluster, std::uint64_t us = 5 * second_us) {
     EXPECT_TRUE(cluster.run_until(us, [&] { return cluster.clients_done() && cluster.has_converged(); })) << cluster.failure();
     EXPECT_EQ(cluster.failure(), "");
   }
@@ -203,7 +203,7 @@ TEST_F(ClusterScenario, FlexibleQuorumCommitsWithTwoOfFour) {
 TEST_F(ClusterScenario, ProposersDoNotOutbidEachOtherForEver) {
   std::uint64_t most = 0;
   for (std::uint64_t seed = 1; seed <= 200; ++seed) {
-    Cluster cluster({.seed = seed, .members = seed % 2 == 0 ? 3U : 5U});
+    Cluster cluster({.seed = seed, .members = static_cast<std::uint16_t>(seed % 2 == 0 ? 3 : 5)});
     cluster.world.delay_us_max = 20'000;
     cluster.world.disk_us_max = 10'000;
     lead(cluster);

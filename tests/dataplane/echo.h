@@ -29,7 +29,7 @@ inline void expect_echo(Messenger& a, Messenger& b, Endpoint to, std::size_t byt
     a.poll([&](const Message& message) {
       if (message.header.message_id != id) return;
       back = true;
-      EXPECT_TRUE(std::equal(message.payload.begin(), message.payload.end(), payload.begin(), payload.end()));
+      EXPECT_TRUE(std::ranges::equal(message.payload, payload));
     });
   }
   EXPECT_TRUE(back);

@@ -35,6 +35,7 @@ class MemoryPort {
   [[nodiscard]] std::size_t inbox_size() const { return inbox_.size(); }
   [[nodiscard]] std::vector<Datagram> take_inbox() {
     std::vector<Datagram> all;
+    all.reserve(inbox_.size());
     for (Arrived& arrived : inbox_) all.push_back(std::move(arrived.datagram));
     inbox_.clear();
     return all;

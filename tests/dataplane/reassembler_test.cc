@@ -43,9 +43,9 @@ TEST(Reassembly, AFragmentOfAnotherMessageNeverGetsIntoThisOne) {
     const auto theirs = packets_of(pair, header_to(2, 50), random_bytes(5000, 2));
     ASSERT_EQ(packets.size(), 4U);
     const auto is_second = [](const Datagram& datagram) { return load<Header>(datagram).fragment == 1; };
-    const auto hole = std::find_if(packets.begin(), packets.end(), is_second);
-    const auto foreign = std::find_if(theirs.begin(), theirs.end(), is_second);
-    const Datagram missing = *hole;
+    const auto hole = std::ranges::find_if(packets, is_second);
+    const auto foreign = std::ranges::find_if(theirs, is_second);
+    const Datagram missing = std::move(*hole);
     packets.erase(hole);
     for (const auto& packet : packets) pair.port_b.inject(packet, endpoint_a);
     pair.port_b.inject(changed(*foreign, changes[i]), endpoint_a);
@@ -161,7 +161,7 @@ TEST(Reassembly, RandomFragmentsOfManySendersKeepTheLimits) {
       header.message_bytes = header.fragments * 100U;
       // Every byte of a message is its identity: a mixed-up fragment would show.
       const std::vector<std::byte> payload(
-          100, static_cast<std::byte>(header.message_id * 64 + header.source.value() * 8U + header.fragments));
+          100, static_cast<std::byte>(header.message_id * 64 + header.source.value() * std::uint64_t{8} + header.fragments));
       const auto piece = piece_bytes(header, payload);
       ASSERT_EQ(piece, 100U);
       const auto whole = reassembler.add(header, payload, *piece);

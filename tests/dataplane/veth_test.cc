@@ -45,16 +45,16 @@ std::string enter_namespace() {
 class VethTest : public testing::Test {
  protected:
   static void SetUpTestSuite() {
-    reason_ = new std::string(enter_namespace());
-    if (!reason_->empty()) return;
+    reason = new std::string(enter_namespace());
+    if (!reason->empty()) return;
     EalOptions options;
     options.huge_pages = false;
     const auto started = start_eal(options);
     ASSERT_TRUE(started) << started.error().text;
   }
-  static void TearDownTestSuite() { delete reason_; }
+  static void TearDownTestSuite() { delete reason; }
   void SetUp() override {
-    if (!reason_->empty()) GTEST_SKIP() << *reason_;
+    if (!reason->empty()) GTEST_SKIP() << *reason;
   }
 
   static std::unique_ptr<DpdkPort> open_port(const std::string& interface, Endpoint local) {
@@ -75,7 +75,7 @@ class VethTest : public testing::Test {
     return false;
   }
 
-  static inline std::string* reason_ = nullptr;
+  static inline std::string* reason = nullptr;
 };
 
 TEST_F(VethTest, AKernelPeerExchangesMessages) {

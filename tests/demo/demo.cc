@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdio>
 #include <cstring>
+#include <exception>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -241,5 +242,12 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "usage: demo PATH_OF_SYNOD WAL.zst\n");
     return 2;
   }
-  return synod::demo::run(argv[1], argv[2]);
+  try {
+    return synod::demo::run(argv[1], argv[2]);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "demo: %s\n", error.what());
+  } catch (...) {
+    std::fprintf(stderr, "demo: an unknown exception\n");
+  }
+  return 1;
 }

@@ -32,7 +32,7 @@ std::string replaced(std::string text, const std::string& from, const std::strin
 
 Config full() {
   Config config;
-  config.cluster = "a \"quoted\" \\ name";
+  config.cluster = R"(a "quoted" \ name)";
   config.replica = ReplicaId(2);
   config.data = "/data/with \"quotes\", a \\ and a\ttab";
   config.memory_mb = 77;

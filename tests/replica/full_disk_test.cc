@@ -82,7 +82,8 @@ TEST_F(FullDisk, a_successor_finishes_what_a_dead_leader_had_in_flight) {
     Client& reader = world.add_client();
     std::size_t entries = 0;
     const auto submit = [&] {
-      while (writer.append(fmt::format("entry {} ", entries) + std::string(3000 + 200 * round, 'x'))) ++entries;
+      while (writer.append(fmt::format("entry {} ", entries) + std::string(3000 + 200 * static_cast<std::size_t>(round), 'x')))
+        ++entries;
     };
     // Until just before the end.
     const auto nearly_full = [&] {

@@ -76,6 +76,7 @@ void Cluster::set_late_permille(std::size_t place, std::uint64_t permille) {
 
 std::vector<client::Peer> Cluster::peers() const {
   std::vector<client::Peer> peers;
+  peers.reserve(size());
   for (std::size_t place = 0; place < size(); ++place) peers.push_back({id_of(place), {0, endpoint_of(place)}});
   return peers;
 }

@@ -272,7 +272,7 @@ TEST_F(Hostile, a_peer_that_asks_before_there_is_a_way_to_it_gets_no_answer_and_
   dataplane::Messenger peer(local, {});
   NetworkPort port(network(), {3, 9});
   peer.add_port(dataplane::PortRef(port));
-  std::array<std::byte, wire::encode_scratch_bytes> scratch;
+  std::array<std::byte, wire::encode_scratch_bytes> scratch{};
   const auto encoded = wire::encode_peer_payload(wire::CatchUp{Slot(1), Slot(10)}, scratch);
   wire::PacketHeader header;
   header.type = encoded.type;

@@ -20,7 +20,7 @@ constexpr std::size_t payload_bytes = 128;
 constexpr std::uint64_t entries_per_ms = 40;
 
 std::array<std::byte, payload_bytes> payload_of(std::uint64_t number) {
-  std::array<std::byte, payload_bytes> payload;
+  std::array<std::byte, payload_bytes> payload{};
   std::uint64_t state = number;
   for (std::size_t at = 8; at < payload_bytes; at += 8) store(MutableBytes(payload).subspan(at), splitmix64(state));
   store(MutableBytes(payload), number);

@@ -19,7 +19,7 @@ TEST(KillLoop, every_acknowledged_entry_survives_random_sigkills) {
   std::string name = std::string(tmp != nullptr ? tmp : "/var/tmp") + "/synod-kill-XXXXXX";
   ASSERT_NE(::mkdtemp(name.data()), nullptr);
   const auto summary = run_kill_loop(
-      {.binary = binary, .directory = name, .seed = seed, .kills = kills != nullptr ? std::atoi(kills) : 8, .verbose = true});
+      {.binary = binary, .directory = name, .seed = seed, .kills = kills != nullptr ? std::stoi(kills) : 8, .verbose = true});
   ASSERT_TRUE(summary.has_value()) << "seed " << seed << ": " << summary.error().text << "; data and logs are in " << name;
   std::filesystem::remove_all(name);
   std::printf("seed %llu: %d kills (%d of the leader), %llu entries acknowledged and read back in order, longest pause %llu ms\n",

@@ -61,7 +61,7 @@ class NetworkPort {
   void send(dataplane::Endpoint to, std::size_t bytes) { network_.send(local_, to, Bytes(outgoing_).first(bytes)); }
   void flush() {}
   [[nodiscard]] std::size_t payload_bytes_max() const { return outgoing_.size(); }
-  [[nodiscard]] dataplane::PortCounters counters() const { return {}; }
+  [[nodiscard]] static dataplane::PortCounters counters() { return {}; }
   [[nodiscard]] dataplane::Endpoint local() const { return local_; }
 
  private:

@@ -89,7 +89,11 @@ class PowerCutRun {
  private:
   static ClusterOptions options(std::uint64_t seed, Prng& prng) {
     ClusterOptions options{.seed = seed};
-    options.replicas = prng.chance(1, 5) ? 5 : prng.chance(1, 6) ? 1 : 3;
+    options.replicas = 3;
+    if (prng.chance(1, 5))
+      options.replicas = 5;
+    else if (prng.chance(1, 6))
+      options.replicas = 1;
     options.window_slots = prng.between(2, 24);
     options.block_bytes_target = prng.chance(1, 2) ? 4096U : 16U << 10;
     options.writes_in_flight = static_cast<std::uint32_t>(prng.between(1, 4));

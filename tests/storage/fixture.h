@@ -20,7 +20,7 @@
 
 namespace synod::storage::test {
 
-inline const ClusterId cluster = wire::cluster_id("test");
+inline constexpr ClusterId cluster = wire::cluster_id("test");
 inline constexpr ReplicaId replica{2};
 
 // Small buffers and blocks, so that tests meet every limit quickly.
@@ -31,7 +31,9 @@ class TemporaryDirectory {
  public:
   explicit TemporaryDirectory(const std::string& parent = "") {
     const char* chosen = ::getenv("TMPDIR");
-    std::string path = (!parent.empty() ? parent : chosen != nullptr ? chosen : "/var/tmp") + "/synod-storage-XXXXXX";
+    std::string path = parent;
+    if (path.empty()) path = chosen != nullptr ? chosen : "/var/tmp";
+    path += "/synod-storage-XXXXXX";
     EXPECT_NE(::mkdtemp(path.data()), nullptr) << path;
     path_ = path;
   }

@@ -35,7 +35,7 @@ class ManualDevice {
     }
     return count;
   }
-  const DeviceInfo& info() const { return inner_.info(); }
+  [[nodiscard]] const DeviceInfo& info() const { return inner_.info(); }
 
   void complete(std::size_t index, std::int32_t error = 0) {
     if (error == 0) copy(inner_.contents().subspan(asked[index].offset), asked[index].data);

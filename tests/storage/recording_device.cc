@@ -68,7 +68,7 @@ std::size_t RecordingDevice::poll(std::span<Completion> out) {
   return wanted;
 }
 
-void RecordingDevice::apply_torn(const Write& write, std::vector<std::byte>& image, Prng& prng) const {
+void RecordingDevice::apply_torn(const Write& write, std::vector<std::byte>& image, Prng& prng) {
   const MutableBytes place = std::span(image).subspan(write.offset, write.data.size());
   const std::uint64_t fate = prng.below(4);
   if (fate == 0) return;  // absent

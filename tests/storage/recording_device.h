@@ -44,7 +44,7 @@ class RecordingDevice {
     std::size_t write = never;  // index into writes_, for a write
   };
 
-  void apply_torn(const Write& write, std::vector<std::byte>& image, Prng& prng) const;
+  static void apply_torn(const Write& write, std::vector<std::byte>& image, Prng& prng);
 
   DeviceRef inner_;
   Prng prng_;
