@@ -86,7 +86,7 @@ class CommandLine(unittest.TestCase):
         address = ["--cluster", "127.0.0.1:7401"]
         for args in (
             ["frobnicate"], ["--frobnicate"], [], ["start"], ["start", "--config"], ["dev", "--replicas", "0"],
-            ["dev", "--replicas", "8"], ["dev", "--capacity-mb", "1"], ["dev", "--idle", "nap"], ["format", "--data", "x"],
+            ["dev", "--replicas", "8"], ["dev", "--capacity", "much"], ["dev", "--idle", "nap"], ["format", "--data", "x"],
             ["append"], ["append", "--cluster", "nowhere"], ["append", *address, "--chunk", "0"],
             ["append", *address, "--deadline", "-1"], ["append", *address, "--lines", "--chunk", "5"], ["read", *address],
             ["read", *address, "--from", "-1"], ["read", *address, "--from", "5", "--to", "4"],
@@ -235,7 +235,7 @@ class CommandLine(unittest.TestCase):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
             taken.bind(("127.0.0.1", 0))
             port = taken.getsockname()[1]
-            done = run("dev", "--replicas", "1", "--data", self.path("dev"), "--port", str(port), "--capacity-mb", "16")
+            done = run("dev", "--replicas", "1", "--data", self.path("dev"), "--port", str(port), "--capacity", "16MiB")
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assertIn("in use", done.stderr.strip().split("\n")[-1])
         self.assertIn(str(port), done.stderr.strip().split("\n")[-1])
