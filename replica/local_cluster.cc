@@ -80,13 +80,14 @@ std::string LocalCluster::path(std::size_t place, const char* suffix) const {
 }
 
 Result<> LocalCluster::prepare() {
+  std::array<char, 32> name{"/tmp/synod-XXXXXX"};
+  if (::mkdtemp(name.data()) == nullptr) return fail(fmt::format("cannot create a directory in /tmp: {}", std::strerror(errno)));
+  sockets_ = name.data();
+  if (options_.memory) options_.directory = sockets_;  // configurations and logs only
   std::error_code error;
   std::filesystem::create_directories(options_.directory, error);
   if (error) return fail(fmt::format("cannot create {}: {}", options_.directory, error.message()));
   options_.directory = std::filesystem::absolute(options_.directory);
-  std::array<char, 32> name{"/tmp/synod-XXXXXX"};
-  if (::mkdtemp(name.data()) == nullptr) return fail(fmt::format("cannot create a directory in /tmp: {}", std::strerror(errno)));
-  sockets_ = name.data();
 
   auto free = free_endpoints(2 * std::size_t{options_.replicas});
   if (!free) return std::unexpected(free.error());

@@ -135,6 +135,7 @@ void Node::set_route(ReplicaId peer, const dataplane::Route& route) {
 bool Node::poll_once(std::uint64_t now_us) {
   now_us_ = now_us;
   if (started_us_ == 0) started_us_ = now_us;
+  takes_appends_ = engine_.is_leader() && has_room_for_appends();
   const std::size_t packets = messenger_.poll([this](const dataplane::Message& message) {
     // What a process of an older or newer version, or anybody else, sends must not reach the wrong half.
     if (wire::is_client_message(message.header.type)) {

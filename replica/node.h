@@ -94,7 +94,7 @@ class Node {
   [[nodiscard]] Slot durable_slot();
 
   // node_clients.cc: what clients ask
-  [[nodiscard]] bool takes_appends() const;
+  [[nodiscard]] bool has_room_for_appends() const;
   void on_open_session(const wire::OpenSession& request, const dataplane::Message& message);
   void on_append(const wire::AppendView& request, const dataplane::Message& message);
   void on_tail(const wire::Tail& request, const dataplane::Message& message);
@@ -144,6 +144,7 @@ class Node {
   std::uint64_t now_us_ = 0;
   std::uint64_t started_us_ = 0;
   bool failed_ = false;
+  bool takes_appends_ = false;  // looked at once a poll
   NodeCounters counters_;
 };
 

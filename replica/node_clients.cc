@@ -75,7 +75,7 @@ void Node::on_client(const Message& message) {
 
 // Appends end before votes do. Whoever succeeds this leader must accept every open slot once more before the cluster has a leader
 // again; without room for that it would hold elections until the reserve is gone, too.
-bool Node::takes_appends() const {
+bool Node::has_room_for_appends() const {
   if (!journal_->has_space()) return false;
   const std::uint64_t capacity = journal_->bytes_capacity();
   const std::uint64_t room = capacity - journal_->bytes_used();
@@ -92,7 +92,7 @@ bool Node::takes_appends() const {
 void Node::on_open_session(const wire::OpenSession& request, const Message& message) {
   const auto refuse_it = [&](RefusalReason reason) { refuse(message.from, {.request = request.request, .reason = reason}); };
   if (!engine_.is_leader()) return refuse_it(RefusalReason::not_leader);
-  if (!takes_appends()) return refuse_it(RefusalReason::no_space);
+  if (!takes_appends_) return refuse_it(RefusalReason::no_space);
   const Uuid client = message.header.incarnation.disk;
   for (std::size_t i = 0; i < openings_.size(); ++i) {
     if (openings_[i].client != client) continue;
@@ -111,7 +111,7 @@ void Node::on_append(const wire::AppendView& request, const Message& message) {
     refuse(message.from, {.session = append.session, .sequence = sequence, .reason = reason});
   };
   if (!engine_.is_leader()) return refuse_it(RefusalReason::not_leader, append.first);
-  if (!takes_appends()) return refuse_it(RefusalReason::no_space, append.first);
+  if (!takes_appends_) return refuse_it(RefusalReason::no_space, append.first);
   Intake::Admission admission = intake_.append(request);
   if (admission.verdict == Intake::Verdict::busy && intake_.is_closed()) {
     propose_batch();

@@ -164,7 +164,7 @@ Result<KillLoopSummary> run_kill_loop(const KillLoopOptions& options) {
       replica::LocalCluster::make({.binary = options.binary, .directory = options.directory, .capacity_bytes = 1ULL << 30});
   if (!cluster) return std::unexpected(cluster.error());
   if (auto started = cluster->start_all(); !started) return std::unexpected(started.error());
-  auto client = client::Client::connect({.addresses = cluster->addresses(), .timeout_us = 20'000'000});
+  auto client = client::Client::connect({.addresses = cluster->addresses(), .timeout_us = 60'000'000});
   if (!client) return std::unexpected(client.error());
   return KillLoop(options, *cluster, **client).run();
 }
