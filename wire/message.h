@@ -17,7 +17,8 @@
 
 namespace synod::wire {
 
-// "This is my disk." Sent until every initial member is known (rule 5). ballot: none.
+// "This is my disk." Sent until every initial member is known (rule 5). ballot: none; probe: the number of the asker's question,
+// which the answer repeats: only an answer to a question of this incarnation introduces a disk.
 struct Hello {
   std::uint8_t wants_answer = 0;
 };
