@@ -154,7 +154,7 @@ bool Node::poll_once(std::uint64_t now_us) {
   drain();
   answer_tails();
   reads_.start(durable_slot(), engine_.promised(), engine_.commit());
-  return packets > 0 || journal_->durable() != before || !journal_->idle();
+  return packets > 0 || journal_->durable() != before || (!failed_ && !journal_->idle());
 }
 
 void Node::poll_journal() {
