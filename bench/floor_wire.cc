@@ -60,7 +60,7 @@ class BareEnd {
   // Calls use(round) for each message whose last packet is here.
   template <class Use>
   void receive(Use&& use) const {
-    std::array<rte_mbuf*, dataplane::burst_packets_max> packets;
+    std::array<rte_mbuf*, dataplane::burst_packets_max> packets{};
     const std::uint16_t count = rte_eth_rx_burst(ethdev_, 0, packets.data(), packets.size());
     for (std::uint16_t i = 0; i < count; ++i) {
       const Mark mark = *rte_pktmbuf_mtod(packets[i], Mark*);

@@ -25,7 +25,7 @@ struct MessageSizes {
 [[nodiscard]] inline MessageSizes message_sizes(std::size_t payload_bytes) {
   const std::size_t entry = wire::entry_header_bytes + payload_bytes;
   const std::size_t body = sizeof(wire::BodyHeader) + sizeof(wire::RunHeader) + align_up(entry, 8);
-  std::array<std::byte, wire::encode_scratch_bytes> scratch;
+  std::array<std::byte, wire::encode_scratch_bytes> scratch{};
   return {.append = sizeof(wire::Append) + entry,
           .accept = sizeof(wire::RecordHeader) + body,
           .accepted = wire::encode_peer_payload(wire::Accepted{}, scratch).head.size(),

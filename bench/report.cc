@@ -87,9 +87,13 @@ std::string floor_lines(const Floors& floors) {
   text += line("wire floor",
                wire ? fmt::format("{} us ({})", microseconds(*wire), floors.wire.front().method) : "not measurable from here");
   const auto device = floors.device_us();
-  text += line("disk floor", floors.diskless ? "0 us (diskless)"
-                             : device        ? fmt::format("{} us", microseconds(*device))
-                                             : "not measurable from here");
+  std::string disk = "not measurable from here";
+  if (floors.diskless) {
+    disk = "0 us (diskless)";
+  } else if (device) {
+    disk = fmt::format("{} us", microseconds(*device));
+  }
+  text += line("disk floor", disk);
   // The best of both measurements of each method.
   std::vector<FloorTime> best;
   for (const FloorTime& time : floors.device) {
@@ -114,6 +118,14 @@ std::string run_lines(const Report& report) {
   return text;
 }
 
+std::string read_back_text(const Report& report) {
+  if (!report.verified) return "not asked for";
+  if (*report.verified) {
+    return fmt::format("{} entries, each as it was written", grouped(static_cast<double>(report.entries_verified)));
+  }
+  return fmt::format("FAILED: {} of {} entries are as they were written", report.entries_verified, report.entries_written);
+}
+
 std::string detail_lines(const Report& report) {
   std::string text =
       line("load", fmt::format("{} in flight, {} B each, {:.1f} entries a packet{}, {:.1f} s", report.options.in_flight,
@@ -124,11 +136,7 @@ std::string detail_lines(const Report& report) {
                                report.seconds));
   text += line("errors", fmt::format("{}  (resent {}, busy {}, dropped {}, elections {}, late sends {})", report.errors,
                                      report.resent, report.busy, report.packets_dropped, report.elections, report.late_sends));
-  text += line("read back", !report.verified   ? "not asked for"
-                            : *report.verified ? fmt::format("{} entries, each as it was written",
-                                                             grouped(static_cast<double>(report.entries_verified)))
-                                               : fmt::format("FAILED: {} of {} entries are as they were written",
-                                                             report.entries_verified, report.entries_written));
+  text += line("read back", read_back_text(report));
   return text;
 }
 

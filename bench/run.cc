@@ -33,11 +33,11 @@ double warmup_seconds(const Options& options) {
 // How much journal a run may need on each replica: a block for every slot, and the entries. Generous, for a journal that is full
 // ends the run; not too generous, for all of it is written (or taken from the system) before the run.
 std::uint64_t journal_bytes_wanted(const Options& options) {
-  const double crowd = static_cast<double>(options.in_flight);
+  const auto crowd = static_cast<double>(options.in_flight);
   const double blocks = options.diskless() ? std::max(40'000.0, 170'000 / (1 + crowd / 16)) : 16'000;  // a second
   const double entries_closed = std::min(2.3e6, blocks * crowd);
   const double entries = options.rate == 0 ? entries_closed : std::min(entries_closed, static_cast<double>(options.rate));
-  const double entry_bytes = static_cast<double>(options.payload_bytes + wire::entry_header_bytes);
+  const auto entry_bytes = static_cast<double>(options.payload_bytes + wire::entry_header_bytes);
   const double bytes = std::min(blocks, entries) * storage::device_block_bytes + std::min(entries * entry_bytes, 800e6);
   return (64ULL << 20) + static_cast<std::uint64_t>(bytes * (options.seconds + warmup_seconds(options)));
 }

@@ -18,7 +18,9 @@ namespace {
 
 class BoxTarget final : public Target {
  public:
-  explicit BoxTarget(const TargetOptions& options) : options_(options) {}
+  explicit BoxTarget(TargetOptions options) : options_(std::move(options)) {}
+  BoxTarget(const BoxTarget&) = delete;
+  BoxTarget& operator=(const BoxTarget&) = delete;
   ~BoxTarget() override {
     stop_ = true;
     if (thread_.joinable()) thread_.join();

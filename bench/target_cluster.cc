@@ -11,8 +11,8 @@ namespace {
 
 class ClusterTarget final : public Target {
  public:
-  ClusterTarget(const TargetOptions& options, std::vector<client::Peer> peers, std::unique_ptr<dataplane::UdpPort> port)
-      : options_(options), peers_(std::move(peers)), port_(std::move(port)) {}
+  ClusterTarget(TargetOptions options, std::vector<client::Peer> peers, std::unique_ptr<dataplane::UdpPort> port)
+      : options_(std::move(options)), peers_(std::move(peers)), port_(std::move(port)) {}
 
   Ways ways() override { return {.cluster = options_.options.cluster, .ports = {dataplane::PortRef(*port_)}, .peers = peers_}; }
   [[nodiscard]] std::string port() const override { return "kernel UDP to the client"; }

@@ -17,8 +17,8 @@ namespace {
 
 class ProcessesTarget final : public Target {
  public:
-  ProcessesTarget(const TargetOptions& options, replica::LocalCluster cluster)
-      : options_(options), cluster_(std::move(cluster)) {}
+  ProcessesTarget(TargetOptions options, replica::LocalCluster cluster)
+      : options_(std::move(options)), cluster_(std::move(cluster)) {}
 
   Result<> start() {
     if (auto described = describe_device(); !described) return described;

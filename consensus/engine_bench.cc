@@ -7,7 +7,7 @@
 namespace synod::consensus {
 namespace {
 
-void BM_AppendThroughThreeEngines(benchmark::State& state) {
+void append_through_three_engines(benchmark::State& state) {
   EngineTrio trio;
   const std::uint64_t messages = trio.messages();
   const std::uint64_t records = trio.records();
@@ -24,7 +24,7 @@ void BM_AppendThroughThreeEngines(benchmark::State& state) {
   state.counters["records"] = per_append(trio.records() - records);
   state.SetItemsProcessed(state.iterations());
 }
-BENCHMARK(BM_AppendThroughThreeEngines);
+BENCHMARK(append_through_three_engines);
 
 }  // namespace
 }  // namespace synod::consensus

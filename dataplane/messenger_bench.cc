@@ -93,7 +93,7 @@ class MirrorPort {
   void send(Endpoint, std::size_t bytes) { bytes_ = bytes; }
   void flush() {}
   [[nodiscard]] std::size_t payload_bytes_max() const { return buffer_.size(); }
-  [[nodiscard]] PortCounters counters() const { return {}; }
+  [[nodiscard]] static PortCounters counters() { return {}; }
 
  private:
   std::vector<std::byte> buffer_ = std::vector<std::byte>(1472);
@@ -146,7 +146,7 @@ void echo_round_trip(benchmark::State& state) {
     if (times_ns.size() < times_ns.capacity()) times_ns.push_back(now_ns() - sent_ns);
   }
   // The mean is a machine's that others use too; the median is the path's.
-  std::sort(times_ns.begin(), times_ns.end());
+  std::ranges::sort(times_ns);
   state.counters["p50_ns"] = static_cast<double>(times_ns[times_ns.size() / 2]);
   state.counters["p99_ns"] = static_cast<double>(times_ns[times_ns.size() * 99 / 100]);
   stop = true;

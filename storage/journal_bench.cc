@@ -4,10 +4,10 @@
 // method: a stall of a scheduler tick (p50 of milliseconds, see durability.h) shows at once, as it does for the spinning method
 // on a device that needs a flush.
 #include <benchmark/benchmark.h>
-#include <stdlib.h>
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <filesystem>
 #include <vector>
 

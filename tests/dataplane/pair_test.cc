@@ -20,8 +20,8 @@ constexpr unsigned nobody = 65534;
 // A running pair_helper; killed and reaped with SIGKILL, no other way.
 class Process {
  public:
-  Process(const std::string& binary, const std::string& task, const std::string& role, const std::string& socket, int output) {
-    id_ = ::fork();
+  Process(const std::string& binary, const std::string& task, const std::string& role, const std::string& socket, int output)
+      : id_(::fork()) {
     if (id_ != 0) return;
     ::dup2(output, STDOUT_FILENO);
     if (::getuid() == 0 && (::setgroups(0, nullptr) != 0 || ::setgid(nobody) != 0 || ::setuid(nobody) != 0)) ::_exit(9);
@@ -70,7 +70,8 @@ class PairTest : public testing::TestWithParam<const char*> {
   // Some hundreds of round trips from now on. The deadline only ends a test that has failed.
   [[nodiscard]] bool traffic_flows() {
     char bytes[64];
-    while (wait_for_output(0)) (void)!::read(pipe_[0], bytes, sizeof(bytes));
+    while (wait_for_output(0)) [[maybe_unused]]
+      const ssize_t drained = ::read(pipe_[0], bytes, sizeof(bytes));
     for (ssize_t count = 0; count < 5;) {
       if (!wait_for_output(30'000)) return false;
       count += ::read(pipe_[0], bytes, 1);
