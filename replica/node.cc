@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::size_t openings_max = 256;
 constexpr std::size_t tails_max = 1024;
+constexpr std::uint64_t check_interval_us = 1'000'000;  // of the engine's invariants
 
 // Bodies: one an open slot in the acceptor, one an open slot that a candidate fetched, the open batch, and what one step moves.
 std::size_t pool_bodies(std::size_t window_slots) {
@@ -135,6 +136,10 @@ void Node::set_route(ReplicaId peer, const dataplane::Route& route) {
 bool Node::poll_once(std::uint64_t now_us) {
   now_us_ = now_us;
   if (started_us_ == 0) started_us_ = now_us;
+  if (now_us - checked_us_ >= check_interval_us) {
+    engine_.check_now();
+    checked_us_ = now_us;
+  }
   takes_appends_ = engine_.is_leader() && has_room_for_appends();
   const std::size_t packets = messenger_.poll([this](const dataplane::Message& message) {
     // What a process of an older or newer version, or anybody else, sends must not reach the wrong half.

@@ -143,6 +143,7 @@ class Node {
   Slot durable_slot_;
   std::uint64_t now_us_ = 0;
   std::uint64_t started_us_ = 0;
+  std::uint64_t checked_us_ = 0;
   bool failed_ = false;
   bool takes_appends_ = false;  // looked at once a poll
   NodeCounters counters_;
