@@ -1,12 +1,12 @@
 #include "dataplane/lcore.h"
 
 #include <cstring>
+#include <ctime>
 
 #include <fmt/format.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/prctl.h>
-#include <time.h>
 
 #include "dataplane/clock.h"
 
