@@ -97,8 +97,8 @@ void Client::take_completions() {
 void Client::check_appended(const Append& append, Lsn lsn) {
   const auto found = oracle_.lsn_of(append.payload);
   if (!found) {
-    return oracle_.fail("acknowledged is chosen", fmt::format("acknowledged at {} and not in the log: {}", lsn.value(),
-                                                              append.payload.substr(0, 30)));
+    return oracle_.fail("acknowledged is chosen",
+                        fmt::format("acknowledged at {} and not in the log: {}", lsn.value(), append.payload.substr(0, 30)));
   }
   if (*found != lsn) {
     return oracle_.fail("acknowledged where it is", fmt::format("acknowledged at {} and chosen at {}: {}", lsn.value(),
@@ -131,11 +131,12 @@ void Client::take_answer() {
 void Client::check_tail(Lsn tail) {
   ++counters_.tails;
   if (tail < least_tail_) {
-    oracle_.fail("the tail is current", fmt::format("a tail of {}, and {} was known before it was asked for", tail.value(),
-                                                    least_tail_.value()));
+    oracle_.fail("the tail is current",
+                 fmt::format("a tail of {}, and {} was known before it was asked for", tail.value(), least_tail_.value()));
   }
   if (tail > oracle_.tail()) {
-    oracle_.fail("the tail is chosen", fmt::format("a tail of {}, and {} entries are chosen", tail.value(), oracle_.tail().value()));
+    oracle_.fail("the tail is chosen",
+                 fmt::format("a tail of {}, and {} entries are chosen", tail.value(), oracle_.tail().value()));
   }
   known_.tail = std::max(known_.tail, tail);
 }

@@ -48,6 +48,7 @@ class Client {
   [[nodiscard]] bool is_waiting() { return session_.call().waiting(); }
   // Entries of the last read, in order from where it was asked.
   [[nodiscard]] std::size_t last_read() const { return last_read_; }
+  [[nodiscard]] SessionId session() const { return session_.id(); }
   [[nodiscard]] dataplane::Endpoint endpoint() const { return endpoint_; }
   [[nodiscard]] const ClientCounters& counters() const { return counters_; }
   // The whole history once more against the finished log.

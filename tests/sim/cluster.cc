@@ -20,14 +20,16 @@ constexpr std::uint64_t disk_bytes = 24U << 20;
 constexpr std::uint64_t segment_bytes = 4U << 20;
 
 // Short ones: a run has many elections.
-constexpr consensus::Timeouts timeouts{.heartbeat_us = 2'000,
-                                       .election_us_min = 12'000,
-                                       .election_us_max = 24'000,
-                                       .campaign_us = 8'000,
-                                       .resend_us = 3'000,
-                                       .catch_up_us = 1'000,
-                                       .step_down_us = 40'000,
-                                       .silence_us_per_tick_max = 10'000};
+consensus::Timeouts timeouts(const Options& options) {
+  return {.heartbeat_us = 2'000,
+          .election_us_min = 12'000,
+          .election_us_max = 24'000,
+          .campaign_us = 8'000,
+          .resend_us = 3'000,
+          .catch_up_us = 1'000,
+          .step_down_us = options.step_down_us,
+          .silence_us_per_tick_max = 10'000};
+}
 
 ClusterId cluster_id() {
   return wire::cluster_id("sim");
@@ -172,15 +174,15 @@ void Cluster::start(std::size_t place) {
   const std::uint64_t read_faults = member.disk->counters().read_faults;
   member.ledger->starting();
   ++counters_.starts;
-  auto opened = replica::Node::open({.cluster = cluster_id(),
-                                     .self = ids_[place],
-                                     .configuration = configuration_,
-                                     .timeouts = timeouts,
-                                     .journal = {.block_bytes_target = options_.block_bytes_target,
-                                                 .writes_in_flight = options_.writes_in_flight},
-                                     .window_slots = options_.window_slots,
-                                     .seed = prng_.next()},
-                                    DeviceRef(*member.disk));
+  auto opened = replica::Node::open(
+      {.cluster = cluster_id(),
+       .self = ids_[place],
+       .configuration = configuration_,
+       .timeouts = timeouts(options_),
+       .journal = {.block_bytes_target = options_.block_bytes_target, .writes_in_flight = options_.writes_in_flight},
+       .window_slots = options_.window_slots,
+       .seed = prng_.next()},
+      DeviceRef(*member.disk));
   member.disk->opening = false;
   if (member.disk->is_dead()) {
     ++counters_.starts_cut;
@@ -229,8 +231,8 @@ void Cluster::kill(std::size_t place) {
 
 void Cluster::cut_power(std::size_t place) {
   const Cut cut = members_[place].disk->cut_power();
-  trace_(network_.now_us, "replica {} loses power: of its writes in flight {} are whole, {} torn, {} absent", place + 1, cut.whole,
-         cut.torn, cut.absent);
+  trace_(network_.now_us, "replica {} loses power: of its writes in flight {} are whole, {} torn, {} absent", place + 1,
+         cut.whole, cut.torn, cut.absent);
   ++counters_.cuts;
   counters_.cuts_torn += cut.torn > 0 ? 1 : 0;
   went_down(place);
@@ -280,9 +282,9 @@ void Cluster::check_visible(std::size_t place, const wire::PacketView& packet) {
   // Who has learned from a peer that a value is chosen may vote for it at any time: no other will ever be.
   if (member.ledger->holds_chosen(accepted.slot, accepted.checksum)) return;
   if (member.ledger->holds_vote({accepted.slot, header.ballot, accepted.checksum})) return;
-  oracle_.fail("durable before visible", fmt::format("replica {} says accepted in slot {}, ballot ({}, {}), and its disk does not",
-                                                     place + 1, accepted.slot.value(), header.ballot.round(),
-                                                     header.ballot.replica().value()));
+  oracle_.fail("durable before visible",
+               fmt::format("replica {} says accepted in slot {}, ballot ({}, {}), and its disk does not", place + 1,
+                           accepted.slot.value(), header.ballot.round(), header.ballot.replica().value()));
 }
 
 void Cluster::check_promise_visible(std::size_t place, const wire::PacketHeader& header) {

@@ -38,13 +38,13 @@ struct Member {
   Clock clock;
   Idle idle = Idle::spin;
   std::uint64_t paused_until_us = 0;
-  std::uint64_t back_at_us = 0;       // of a replica that is down: when it starts again. 0: it does not
-  bool is_damaged = false;            // its disk has lost something that was durable
-  bool is_lost = false;               // it never votes again
-  bool is_swapped = false;            // it holds another machine's disk just now
-  bool cut_at_next_write = false;     // power goes as soon as a write is in flight
-  Uuid first_disk;                    // the one that was introduced to the others
-  Slot believed_up_to;                // slots chosen before its damage count as held: they may have been what was hit
+  std::uint64_t back_at_us = 0;    // of a replica that is down: when it starts again. 0: it does not
+  bool is_damaged = false;         // its disk has lost something that was durable
+  bool is_lost = false;            // it never votes again
+  bool is_swapped = false;         // it holds another machine's disk just now
+  bool cut_at_next_write = false;  // power goes as soon as a write is in flight
+  Uuid first_disk;                 // the one that was introduced to the others
+  Slot believed_up_to;             // slots chosen before its damage count as held: they may have been what was hit
 
   [[nodiscard]] bool is_up() const { return node != nullptr; }
 };

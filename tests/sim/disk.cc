@@ -113,7 +113,7 @@ std::int32_t Disk::carry_out_read(const Operation& operation) {
     return EIO;
   }
   copy(operation.to, Bytes(memory_.bytes()).subspan(operation.offset, operation.to.size()));
-  const std::uint64_t reach = std::min(end, conduct.misread_end);
+  const std::uint64_t reach = opening ? std::min(end, conduct.misread_end) : end;
   if (reach <= operation.offset || !prng_.chance(conduct.misread_permille, odds)) return 0;
   ++counters_.read_faults;
   const std::uint64_t blocks = (reach - operation.offset) / device_block_bytes;
@@ -131,7 +131,7 @@ std::int32_t Disk::carry_out_read(const Operation& operation) {
 
 void Disk::tear(const Operation& operation, Cut& cut) {
   const MutableBytes place = memory_.bytes().subspan(operation.offset, operation.data.size());
-  const std::uint64_t fate = prng_.below(8);
+  const std::uint64_t fate = prng_.below(12);
   if (fate == 0) {
     ++cut.absent;
     return;

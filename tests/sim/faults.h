@@ -15,6 +15,7 @@ namespace synod::sim {
 enum class Fault : std::uint8_t {
   // of single packets; the rate is in permille of them
   loss,
+  accept_loss,  // of accepts alone: values that some hold and others do not
   duplication,
   reordering,
   replay,      // a copy of a packet of long ago
@@ -67,6 +68,7 @@ struct Options {
   std::uint32_t writes_in_flight = 3;
   std::size_t writers = 2;
   std::uint64_t entry_bytes_max = 300;
+  std::uint64_t step_down_us = 40'000;       // a leader that hears no quorum so long gives up
   std::uint64_t safety_us = 1'500'000;       // length of the phase with faults
   std::uint64_t entries_wanted = 1'000;      // committed by the end of the run
   std::array<std::uint32_t, faults> rate{};  // 0: switched off

@@ -78,7 +78,7 @@ std::string Ledger::started(Bytes sectors) {
 void Ledger::take_effect(std::uint64_t sequence, Bytes data) {
   const BlockHeader header = header_of(data);
   const Place place{header.offset, data.size()};
-  chain_.push_back({place, header.durable_sequence});
+  chain_.push_back(place);
   asked_.erase(asked_.begin(), asked_.upper_bound(sequence));
   claimed_ = std::max(claimed_, header.durable_sequence);
   promised_ = std::max(promised_, header.promised);
@@ -110,17 +110,15 @@ bool Ledger::holds(Slot slot, Checksum checksum, Bytes sectors) const {
 }
 
 std::uint64_t Ledger::covered_offset() const {
-  const std::vector<Place> covered = covered_blocks();
-  return covered.empty() ? storage::segments_offset : covered.back().offset + covered.back().bytes;
+  const std::size_t blocks = covered_blocks();
+  return blocks == 0 ? storage::segments_offset : chain_[blocks - 1].offset + chain_[blocks - 1].bytes;
 }
 
-std::vector<Ledger::Place> Ledger::covered_blocks() const {
-  std::vector<Place> covered;
+std::size_t Ledger::covered_blocks() const {
   // A few blocks fewer than the last one vouches for: the witnesses must not be hit themselves.
   constexpr std::size_t witnesses = 4;
   const std::size_t count = std::min<std::size_t>(claimed_, chain_.size());
-  for (std::size_t i = 0; i + witnesses < count; ++i) covered.push_back(chain_[i].place);
-  return covered;
+  return count > witnesses ? count - witnesses : 0;
 }
 
 }  // namespace synod::sim

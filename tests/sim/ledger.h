@@ -56,14 +56,11 @@ class Ledger {
     std::uint64_t offset = 0;
     std::uint64_t bytes = 0;
   };
-  // The blocks in front of covered_offset().
-  [[nodiscard]] std::vector<Place> covered_blocks() const;
+  // The number of blocks in front of it.
+  [[nodiscard]] std::size_t covered_blocks() const;
+  [[nodiscard]] const Place& block(std::size_t index) const { return chain_[index]; }
 
  private:
-  struct Block {
-    Place place;
-    std::uint64_t durable_sequence = 0;
-  };
   struct RecordPlace {
     std::uint64_t offset = 0;
     Checksum checksum;
@@ -75,7 +72,7 @@ class Ledger {
 
   std::map<std::uint64_t, Place> asked_;                      // by sequence: where it was to go
   std::map<std::uint64_t, std::vector<std::byte>> unlinked_;  // landed before one in front of them
-  std::vector<Block> chain_;                                  // in effect; sequence - 1
+  std::vector<Place> chain_;                                  // in effect; sequence - 1
   std::uint64_t claimed_ = 0;                                 // the highest durable_sequence in the chain or the superblock
   std::uint64_t open_count_ = 0;
   Ballot promised_;

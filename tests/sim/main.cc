@@ -7,6 +7,7 @@
 #include <map>
 #include <thread>
 
+#include "base/mutant.h"
 #include "bench/commit.h"
 #include "tests/sim/runner.h"
 
@@ -23,6 +24,7 @@ struct Request {
   bool keep_going = false;
   bool no_minimise = false;
   bool quiet = false;
+  bool mutants = false;
   std::vector<std::string> without;
   std::vector<std::string> only;
   std::optional<std::size_t> writers;
@@ -56,7 +58,8 @@ std::string replay(const Options& options) {
   for (std::size_t i = 0; i < faults; ++i) {
     if (options.rate[i] > 0) only += fmt::format("{}{}", only.empty() ? "" : ",", name(static_cast<Fault>(i)));
   }
-  return fmt::format("./dev.sh sim --seed {} --writers {} --only {}", options.seed, options.writers, only.empty() ? "loss" : only);
+  return fmt::format("./dev.sh sim --seed {} --writers {} --only {}", options.seed, options.writers,
+                     only.empty() ? "loss" : only);
 }
 
 int run_one(const Request& request, const Adjust& adjust) {
@@ -69,10 +72,10 @@ int run_one(const Request& request, const Adjust& adjust) {
   trace.packets = request.packets;
   const Outcome outcome = Run(options, trace).go();
   if (!outcome.failure) {
-    fmt::print("nothing wrong: {} entries in {} slots ({} void), {} leader changes, {} power cuts ({} torn), {} repairs, {:.2f} s\n",
-               outcome.tally.committed, outcome.tally.slots, outcome.tally.void_slots, outcome.tally.leader_changes,
-               outcome.tally.cuts, outcome.tally.cuts_torn, outcome.tally.repairs,
-               static_cast<double>(outcome.tally.virtual_us) / 1e6);
+    fmt::print(
+        "nothing wrong: {} entries in {} slots ({} void), {} leader changes, {} power cuts ({} torn), {} repairs, {:.2f} s\n",
+        outcome.tally.committed, outcome.tally.slots, outcome.tally.void_slots, outcome.tally.leader_changes, outcome.tally.cuts,
+        outcome.tally.cuts_torn, outcome.tally.repairs, static_cast<double>(outcome.tally.virtual_us) / 1e6);
     return 0;
   }
   fmt::print("FAILED at {:.3f} ms: {}: {}\nseed {}, commit {}: {}\n", static_cast<double>(outcome.failed_at_us) / 1e3,
@@ -92,28 +95,29 @@ struct Sums {
     cpu_seconds += result.cpu_seconds;
     const Tally& tally = result.tally;
     committed_least = std::min(committed_least, tally.committed);
-    for (const auto field : {&Tally::virtual_us, &Tally::committed, &Tally::slots, &Tally::void_slots, &Tally::appended,
-                             &Tally::unknown, &Tally::not_appended, &Tally::tails, &Tally::reads, &Tally::leader_changes,
-                             &Tally::starts, &Tally::starts_refused, &Tally::starts_cut, &Tally::kills, &Tally::cuts,
-                             &Tally::cuts_torn, &Tally::damaged, &Tally::lost, &Tally::repairs, &Tally::packets,
-                             &Tally::packets_lost}) {
+    for (const auto field :
+         {&Tally::virtual_us,  &Tally::committed,      &Tally::slots,      &Tally::void_slots, &Tally::appended,
+          &Tally::unknown,     &Tally::not_appended,   &Tally::tails,      &Tally::reads,      &Tally::leader_changes,
+          &Tally::starts,      &Tally::starts_refused, &Tally::starts_cut, &Tally::kills,      &Tally::cuts,
+          &Tally::cuts_torn,   &Tally::damaged,        &Tally::lost,       &Tally::repairs,    &Tally::packets,
+          &Tally::packets_lost}) {
       sum.*field += tally.*field;
     }
   }
   void print() const {
     const double n = static_cast<double>(std::max<std::uint64_t>(runs, 1));
     const auto mean = [n](std::uint64_t value) { return static_cast<double>(value) / n; };
-    fmt::print("per seed: {:.0f} entries committed (least {}), {:.0f} slots ({:.1f} void), {:.1f} leader changes, {:.1f} power cuts "
-               "of which {:.1f} torn, {:.1f} kills,\n"
-               "          {:.1f} starts ({:.1f} refused, {:.1f} lost power in recovery), {:.2f} disks damaged, {:.2f} lost, {:.2f} "
-               "repairs,\n"
-               "          {:.0f} appends of unknown outcome, {:.0f} tails, {:.0f} reads, {:.0f} packets ({:.0f} lost), {:.2f} s "
-               "of the cluster's time\n",
-               mean(sum.committed), runs == 0 ? 0 : committed_least, mean(sum.slots), mean(sum.void_slots),
-               mean(sum.leader_changes), mean(sum.cuts), mean(sum.cuts_torn), mean(sum.kills), mean(sum.starts),
-               mean(sum.starts_refused), mean(sum.starts_cut), mean(sum.damaged), mean(sum.lost), mean(sum.repairs),
-               mean(sum.unknown), mean(sum.tails), mean(sum.reads), mean(sum.packets), mean(sum.packets_lost),
-               mean(sum.virtual_us) / 1e6);
+    fmt::print(
+        "per seed: {:.0f} entries committed (least {}), {:.0f} slots ({:.1f} void), {:.1f} leader changes, {:.1f} power cuts "
+        "of which {:.1f} torn, {:.1f} kills,\n"
+        "          {:.1f} starts ({:.1f} refused, {:.1f} lost power in recovery), {:.2f} disks damaged, {:.2f} lost, {:.2f} "
+        "repairs,\n"
+        "          {:.0f} appends of unknown outcome, {:.0f} tails, {:.0f} reads, {:.0f} packets ({:.0f} lost), {:.2f} s "
+        "of the cluster's time\n",
+        mean(sum.committed), runs == 0 ? 0 : committed_least, mean(sum.slots), mean(sum.void_slots), mean(sum.leader_changes),
+        mean(sum.cuts), mean(sum.cuts_torn), mean(sum.kills), mean(sum.starts), mean(sum.starts_refused), mean(sum.starts_cut),
+        mean(sum.damaged), mean(sum.lost), mean(sum.repairs), mean(sum.unknown), mean(sum.tails), mean(sum.reads),
+        mean(sum.packets), mean(sum.packets_lost), mean(sum.virtual_us) / 1e6);
     fmt::print("{} entries committed in {:.1f} CPU-seconds: {:.0f} a CPU-second\n", sum.committed, cpu_seconds,
                static_cast<double>(sum.committed) / std::max(cpu_seconds, 1e-3));
   }
@@ -159,6 +163,14 @@ int run_seeds(const Request& request, const Adjust& adjust) {
   return failures == 0 ? 0 : 1;
 }
 
+// None in a build that has only one, or none.
+int list_mutants() {
+#if defined(SYNOD_MUTANT_ANY)
+  for (std::size_t i = 1; i < mutant_names.size(); ++i) fmt::print("{}\n", mutant_names[i]);
+#endif
+  return 0;
+}
+
 int run(int argc, char** argv) {
   Request request;
   CLI::App app("The whole cluster in one thread, in virtual time, under the faults of a seed");
@@ -174,7 +186,13 @@ int run(int argc, char** argv) {
   app.add_flag("--keep-going", request.keep_going, "report every failure, not only the first");
   app.add_flag("--no-minimise", request.no_minimise, "report a failure as it was found");
   app.add_flag("--quiet", request.quiet, "no progress");
+  app.add_flag("--mutants", request.mutants, "list the deliberate bugs that are compiled in");
   CLI11_PARSE(app, argc, argv);
+  if (request.mutants) return list_mutants();
+  if (const char* name = std::getenv("SYNOD_MUTANT"); name != nullptr && mutant_of(name) == Mutant::count_) {
+    fmt::print(stderr, "SYNOD_MUTANT={}: there is no such mutant; --mutants lists them\n", name);
+    return 2;
+  }
   try {
     const Adjust adjust = adjustment(request);
     return request.seed ? run_one(request, adjust) : run_seeds(request, adjust);

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "wire/packet.h"
+
 namespace synod::sim {
 
 namespace {
@@ -28,13 +30,20 @@ void Network::send(dataplane::Endpoint from, dataplane::Endpoint to, Bytes packe
   ++counters_.sent;
   if (on_sent) on_sent(from, to, packet);
   if (faulty && prng_.chance(options_[Fault::replay], 1000)) replay();
-  if (cuts_.contains({from, to}) || (faulty && prng_.chance(options_[Fault::loss], 1000))) {
+  if (cuts_.contains({from, to}) || (faulty && is_lost(packet))) {
     ++counters_.lost;
     return;
   }
   if (faulty) remember(from, to, packet);
   const int copies = faulty && prng_.chance(options_[Fault::duplication], 1000) ? 2 : 1;
   for (int i = 0; i < copies; ++i) post(from, to, packet);
+}
+
+bool Network::is_lost(Bytes packet) {
+  if (prng_.chance(options_[Fault::loss], 1000)) return true;
+  if (options_[Fault::accept_loss] == 0 || packet.size() < sizeof(wire::PacketHeader)) return false;
+  const bool is_accept = load<wire::PacketHeader>(packet).type == wire::MessageType::accept;
+  return is_accept && prng_.chance(options_[Fault::accept_loss], 1000);
 }
 
 void Network::post(dataplane::Endpoint from, dataplane::Endpoint to, Bytes packet) {

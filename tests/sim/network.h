@@ -72,6 +72,7 @@ class Network {
   static constexpr std::size_t waiting_max = 4096;  // a port's queue is not endless
   static constexpr std::size_t remembered_max = 64;
 
+  [[nodiscard]] bool is_lost(Bytes packet);
   void post(dataplane::Endpoint from, dataplane::Endpoint to, Bytes packet);
   void remember(dataplane::Endpoint from, dataplane::Endpoint to, Bytes packet);
   void replay();

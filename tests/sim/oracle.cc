@@ -16,18 +16,18 @@ void Oracle::value(Slot slot, Checksum checksum, Bytes body) {
 void Oracle::vote(std::size_t member, const Vote& vote) {
   Ballotted& ballotted = votes_[{vote.slot, vote.ballot}];
   if (ballotted.members.size() > 0 && ballotted.checksum != vote.checksum) {
-    return fail("one value per ballot", fmt::format("slot {}, ballot ({}, {}): replica {} voted for another value than before it",
-                                                    vote.slot.value(), vote.ballot.round(), vote.ballot.replica().value(),
-                                                    member + 1));
+    return fail("one value per ballot",
+                fmt::format("slot {}, ballot ({}, {}): replica {} voted for another value than before it", vote.slot.value(),
+                            vote.ballot.round(), vote.ballot.replica().value(), member + 1));
   }
   ballotted.checksum = vote.checksum;
   ballotted.members.add(member);
   if (!configuration_.is_phase2_quorum(ballotted.members)) return;
   const auto [at, is_new] = chosen_.emplace(vote.slot, vote.checksum);
   if (at->second != vote.checksum) {
-    return fail("one value per slot", fmt::format("slot {}: ballot ({}, {}) chose {:08x}, and {:08x} was chosen before",
-                                                  vote.slot.value(), vote.ballot.round(), vote.ballot.replica().value(),
-                                                  vote.checksum.value(), at->second.value()));
+    return fail("one value per slot",
+                fmt::format("slot {}: ballot ({}, {}) chose {:08x}, and {:08x} was chosen before", vote.slot.value(),
+                            vote.ballot.round(), vote.ballot.replica().value(), vote.checksum.value(), at->second.value()));
   }
   if (is_new) extend();
 }

@@ -90,7 +90,7 @@ void Run::poll_node(std::size_t place) {
 void Run::poll_client(std::size_t number) {
   Client& client = *clients_[number];
   if (number < options_.writers) {
-    write(client);
+    if (number > 0 || !flooding_) write(client);
   } else {
     watch();
     flood();
@@ -102,7 +102,8 @@ void Run::poll_client(std::size_t number) {
 void Run::write(Client& client) {
   if (submitted_ >= submit_max_ || !prng_.chance(1, 10)) return;
   for (std::uint64_t burst = prng_.between(1, 6); burst > 0 && submitted_ < submit_max_; --burst) {
-    const std::uint64_t bytes = prng_.chance(1, 200) ? prng_.below(30'000) : prng_.below(options_.entry_bytes_max);
+    // Large ones are of one size, so that fragments of two of them could be taken for each other.
+    const std::uint64_t bytes = prng_.chance(1, 100) ? 5'000 : prng_.below(options_.entry_bytes_max);
     std::string payload = fmt::format("{} ", submitted_) + std::string(bytes, static_cast<char>('a' + submitted_ % 26));
     if (!client.append(std::move(payload))) return;
     ++submitted_;
@@ -121,12 +122,13 @@ void Run::watch() {
   watcher.ask_read(Lsn(from), Lsn(from + prng_.between(1, 64)), place, 50'000);
 }
 
-// Strangers open sessions, and never use them.
+// Strangers open sessions, and never use them, until the session of the first writer, who is silent meanwhile, is evicted.
 void Run::flood() {
   const auto leader = cluster_.leader();
-  if (floods_left_ == 0 || !leader) return;
-  for (int i = 0; i < 4 && floods_left_ > 0; ++i) {
-    --floods_left_;
+  if (!flooding_ || !leader) return;
+  const SessionId victim = clients_.front()->session();
+  if (victim != SessionId{} && oracle_.was_evicted(victim)) flooding_ = false;
+  for (int i = 0; i < 4; ++i) {
     wire::PacketHeader header;
     header.type = wire::MessageType::open_session;
     header.cluster = wire::cluster_id("sim");
@@ -180,7 +182,7 @@ bool Run::all_answered() {
 // Any quorum of healthy disks must do.
 void Run::heal_core() {
   faulty_ = false;
-  floods_left_ = 0;
+  flooding_ = false;
   network_.faulty = false;
   network_.heal();
   options_[Fault::storm] = 0;
@@ -228,7 +230,10 @@ void Run::heal_everybody() {
     bring_back(place);
     everybody.push_back(place);
   }
+  // Long enough for one that must not vote to try.
+  const std::uint64_t least_us = network_.now_us + 50'000;
   const auto done = [&] {
+    if (network_.now_us < least_us) return false;
     std::erase_if(everybody, [&](std::size_t place) { return cluster_.member(place).is_lost; });
     return all_answered() && cluster_.has_settled(everybody);
   };

@@ -113,7 +113,7 @@ class Run {
   std::uint64_t phase_end_us_ = 0;
   std::uint64_t submitted_ = 0;
   std::uint64_t submit_max_ = 0;
-  std::uint64_t floods_left_ = 0;
+  bool flooding_ = false;  // until the first writer's session is evicted
   std::uint64_t flood_clients_ = 0;
 };
 

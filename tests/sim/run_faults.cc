@@ -9,11 +9,12 @@ namespace synod::sim {
 
 namespace {
 
-constexpr Fault timed[] = {Fault::partition, Fault::one_way, Fault::isolation,  Fault::clog,           Fault::kill,
-                           Fault::power_cut, Fault::blackout, Fault::storm,     Fault::pause,          Fault::step,
-                           Fault::slow_disk, Fault::stall,    Fault::write_error, Fault::bit_rot,      Fault::latent_error,
-                           Fault::misdirected_write, Fault::superblock_rot, Fault::wipe, Fault::truncation, Fault::swap,
-                           Fault::session_flood, Fault::garbage};
+constexpr Fault timed[] = {Fault::partition,      Fault::one_way,   Fault::isolation,    Fault::clog,
+                           Fault::kill,           Fault::power_cut, Fault::blackout,     Fault::storm,
+                           Fault::pause,          Fault::step,      Fault::slow_disk,    Fault::stall,
+                           Fault::write_error,    Fault::bit_rot,   Fault::latent_error, Fault::misdirected_write,
+                           Fault::superblock_rot, Fault::wipe,      Fault::truncation,   Fault::swap,
+                           Fault::session_flood,  Fault::garbage};
 
 }  // namespace
 
@@ -70,7 +71,7 @@ void Run::strike(Fault fault) {
     case Fault::isolation:
     case Fault::clog: return strike_network(fault);
     case Fault::garbage: return send_garbage();
-    case Fault::session_flood: floods_left_ = 1'200; return;
+    case Fault::session_flood: flooding_ = true; return;
     case Fault::slow_disk:
     case Fault::stall:
     case Fault::write_error:
@@ -92,11 +93,14 @@ void Run::strike_network(Fault fault) {
   const dataplane::Endpoint one = ends[draw.below(cluster_.size())];
   const dataplane::Endpoint other = ends[draw.below(ends.size())];
   const std::uint64_t halves = draw.next();
+  const bool clients_reach_it = draw.chance(1, 2);
   for (std::size_t a = 0; a < ends.size(); ++a) {
     for (std::size_t b = 0; b < ends.size(); ++b) {
       const bool apart = ((halves >> a) & 1U) != ((halves >> b) & 1U);
       if (fault == Fault::partition && apart) network_.cut(ends[a], ends[b]);
-      if (fault == Fault::isolation && a != b && (ends[a] == one || ends[b] == one)) network_.cut(ends[a], ends[b]);
+      const bool of_one = a != b && (ends[a] == one || ends[b] == one);
+      const bool of_client = a >= cluster_.size() || b >= cluster_.size();
+      if (fault == Fault::isolation && of_one && !(clients_reach_it && of_client)) network_.cut(ends[a], ends[b]);
     }
   }
   if (fault == Fault::one_way) network_.cut(one, other);
@@ -115,7 +119,8 @@ void Run::strike_process(Fault fault) {
     }
     return;
   }
-  const auto victim = random_up(draw);
+  // The leader more often than others.
+  const auto victim = draw.chance(1, 3) && cluster_.leader() ? cluster_.leader() : random_up(draw);
   if (!victim) return;
   Member& member = cluster_.member(*victim);
   switch (fault) {
@@ -186,9 +191,9 @@ void Run::damage(Fault fault) {
   const auto victim = pick_for_damage(draw);
   if (!victim) return;
   Member& member = cluster_.member(*victim);
-  const std::vector<Ledger::Place> blocks = member.ledger->covered_blocks();
-  if (blocks.size() < 8 || member.is_lost) return;
-  const Ledger::Place hit = blocks[draw.below(blocks.size())];
+  const std::size_t blocks = member.ledger->covered_blocks();
+  if (blocks < 8 || member.is_lost) return;
+  const Ledger::Place hit = member.ledger->block(draw.below(blocks));
   trace_(network_.now_us, "{} on replica {}'s disk, offset {}", name(fault), *victim + 1, hit.offset);
   member.is_damaged = true;
   member.believed_up_to = oracle_.chosen_up_to() + 2 * options_.window_slots;

@@ -107,7 +107,9 @@ SeedResult collect(std::vector<Child>& children) {
   int status = 0;
   rusage usage{};
   CHECK_EQ(::wait4(child.pid, &status, 0, &usage), child.pid);
-  const auto seconds = [](const timeval& time) { return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec); };
+  const auto seconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
+  };
   result.cpu_seconds = seconds(usage.ru_utime) + seconds(usage.ru_stime);
   if (bytes.size() != sizeof(Report)) {
     explain_death(messages, status, result);
