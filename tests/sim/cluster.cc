@@ -16,8 +16,8 @@ using storage::DeviceRef;
 
 namespace {
 
-constexpr std::uint64_t disk_bytes = 24U << 20;
-constexpr std::uint64_t segment_bytes = 4U << 20;
+constexpr std::uint64_t disk_bytes = 12U << 20;
+constexpr std::uint64_t segment_bytes = 2U << 20;
 
 // Short ones: a run has many elections.
 consensus::Timeouts timeouts(const Options& options) {
@@ -133,9 +133,20 @@ std::uint64_t Cluster::poll(std::size_t place) {
   oracle_.replica_applied(place, node.log().applied(), node.log().chain(), node.log().tail());
   node.flush();
   node.submit();
+  note_repair(place, before.commit());
   note_leader();
   if (member.cut_at_next_write && member.disk->has_writes_in_flight()) cut_power(place);
   return next_turn_us(member, was_busy);
+}
+
+// What it commits was learned from a peer if its disk holds no vote for it.
+void Cluster::note_repair(std::size_t place, Slot before) {
+  Member& member = members_[place];
+  const Slot commit = member.node->engine().commit();
+  if (!member.is_behind || commit == before || member.ledger->votes().contains(commit)) return;
+  member.is_behind = false;
+  ++counters_.repairs;
+  trace_(network_.now_us, "replica {} is brought up to date by its peers, slot {}", place + 1, commit.value());
 }
 
 std::uint64_t Cluster::next_turn_us(const Member& member, bool was_busy) {
@@ -209,6 +220,7 @@ void Cluster::start(std::size_t place) {
   const std::string missing = member.ledger->started(member.disk->sectors());
   if (!missing.empty()) oracle_.fail("recovery keeps what was durable", fmt::format("replica {}: {}", place + 1, missing));
   check_word_kept(place);
+  member.is_behind = true;
   trace_(network_.now_us, "replica {} starts: open {}, promised ({}, {}), commit {}", place + 1, member.ledger->open_count(),
          node(place).engine().promised().round(), node(place).engine().promised().replica().value(),
          node(place).engine().commit().value());

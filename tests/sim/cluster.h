@@ -40,6 +40,7 @@ struct Member {
   std::uint64_t paused_until_us = 0;
   std::uint64_t back_at_us = 0;    // of a replica that is down: when it starts again. 0: it does not
   bool is_damaged = false;         // its disk has lost something that was durable
+  bool is_behind = false;          // it came back, and has yet to learn what it missed
   bool is_lost = false;            // it never votes again
   bool is_swapped = false;         // it holds another machine's disk just now
   bool cut_at_next_write = false;  // power goes as soon as a write is in flight
@@ -58,7 +59,7 @@ struct ClusterCounters {
   std::uint64_t cuts_torn = 0;  // with at least one torn write
   std::uint64_t undone = 0;     // misdirected writes that nobody could have noticed
   std::uint64_t leader_changes = 0;
-  std::uint64_t caught_up_slots = 0;  // learned from a peer, not by vote
+  std::uint64_t repairs = 0;  // replicas that came back behind the others and were brought up to date by them
 };
 
 class Cluster {
@@ -99,6 +100,7 @@ class Cluster {
   void check_word_kept(std::size_t place);
   void went_down(std::size_t place);
   void note_leader();
+  void note_repair(std::size_t place, Slot before);
   [[nodiscard]] std::uint64_t next_turn_us(const Member& member, bool was_busy);
 
   const Options& options_;

@@ -14,7 +14,9 @@ using storage::device_block_bytes;
 Disk::Disk(std::uint64_t size_bytes, Prng prng)
     : memory_(size_bytes),
       info_{.block_bytes = device_block_bytes, .size_bytes = size_bytes, .stable = true, .description = "simulated"},
-      prng_(prng) {}
+      prng_(prng) {
+  memory_.prefer_huge_pages();
+}
 
 void Disk::write_durable(std::uint64_t offset, Bytes data, std::uint64_t token) {
   CHECK(offset % device_block_bytes == 0 && data.size() % device_block_bytes == 0);

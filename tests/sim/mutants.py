@@ -41,7 +41,7 @@ def main():
     parser.add_argument("--seeds", type=int, default=2000)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("names", nargs="*")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     known = subprocess.run([arguments.sim, "--mutants"], capture_output=True, text=True, check=True).stdout.split()
     if not known:
         sys.exit("mutants: this simulator was built without them: configure with -Dmutant=any")

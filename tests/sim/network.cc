@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "base/crc32c.h"
 #include "wire/packet.h"
 
 namespace synod::sim {
@@ -28,6 +29,8 @@ std::uint64_t Network::delay_us(dataplane::Endpoint from, dataplane::Endpoint to
 
 void Network::send(dataplane::Endpoint from, dataplane::Endpoint to, Bytes packet) {
   ++counters_.sent;
+  const std::uint64_t where = (std::uint64_t{from.port} << 32) | to.port;
+  counters_.digest = (counters_.digest ^ crc32c(packet) ^ (now_us << 20) ^ where) * 0x9E3779B97F4A7C15;
   if (on_sent) on_sent(from, to, packet);
   if (faulty && prng_.chance(options_[Fault::replay], 1000)) replay();
   if (cuts_.contains({from, to}) || (faulty && is_lost(packet))) {

@@ -31,6 +31,7 @@ struct NetworkCounters {
   std::uint64_t lost = 0;
   std::uint64_t replayed = 0;
   std::uint64_t corrupted = 0;
+  std::uint64_t digest = 0;
 };
 
 class Network {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "base/crc32c.h"
 #include "wire/client.h"
 #include "wire/cluster.h"
 
@@ -287,6 +288,11 @@ Tally Run::tally() const {
   for (std::size_t place = 0; place < cluster_.size(); ++place) {
     tally.damaged += cluster_.member(place).is_damaged ? 1 : 0;
     tally.lost += cluster_.member(place).is_lost ? 1 : 0;
+  }
+  tally.repairs = counted.repairs;
+  tally.digest = network_.counters().digest;
+  for (std::size_t place = 0; place < cluster_.size(); ++place) {
+    tally.digest = (tally.digest ^ crc32c(cluster_.member(place).disk->sectors())) * 0x9E3779B97F4A7C15;
   }
   tally.packets = network_.counters().sent;
   tally.packets_lost = network_.counters().lost;

@@ -40,9 +40,10 @@ struct Tally {
   std::uint64_t cuts_torn = 0;
   std::uint64_t damaged = 0;
   std::uint64_t lost = 0;
-  std::uint64_t repairs = 0;
+  std::uint64_t repairs = 0;  // replicas that came back behind the others and were brought up to date by them
   std::uint64_t packets = 0;
   std::uint64_t packets_lost = 0;
+  std::uint64_t digest = 0;  // of every packet, when and whence and where to, and of what all disks hold in the end
 };
 
 struct Outcome {
