@@ -50,7 +50,7 @@ std::string Commands::run(const std::string& line) {
   std::vector<std::string> words = split(line);
   const std::string command = words.empty() ? "" : words.front();
   if (!words.empty()) words.erase(words.begin());
-  const std::size_t before = world_ ? world_->trace().events().size() : 0;
+  const std::size_t before = world_ ? world_->trace().mark() : 0;
   std::string output;
   try {
     output = carry_out(command, words);
@@ -131,7 +131,7 @@ bool Commands::ask(const std::string& command, const Words& words) {
     world_->read_tail(place(words[0]));
   } else if (command == "durable") {
     need(words.size() == 1 || words.size() == 2, "durable NAME [COUNT]");
-    world_->make_durable(place(words[0]), words.size() == 2 ? number(words[1]) : SIZE_MAX / 2);
+    world_->make_durable(place(words[0]), words.size() == 2 ? number(words[1]) : SIZE_MAX);
   } else if (command == "disk") {
     need(words.size() == 1 && (words[0] == "prompt" || words[0] == "manual"), "disk prompt | manual");
     world_->disk_is_prompt = words[0] == "prompt";

@@ -25,7 +25,7 @@ std::string sentence(const Names& names, const Event& event) {
 }  // namespace
 
 void Trace::add(Event event) {
-  if (event.what == What::sends && !events_.empty()) {
+  if (event.what == What::sends && events_.size() > marked_) {
     Event& last = events_.back();
     if (last.what == What::sends && last.who == event.who && last.text == event.text && last.time_us == event.time_us) {
       last.others.insert(last.others.end(), event.others.begin(), event.others.end());

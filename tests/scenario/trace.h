@@ -36,14 +36,17 @@ struct Event {
 
 class Trace {
  public:
-  // The same message sent to several replicas is one event.
+  // The same message sent to several replicas is one event, unless a mark lies between.
   void add(Event event);
+  // A new stretch begins; how many events are before it.
+  std::size_t mark() { return marked_ = events_.size(); }
   [[nodiscard]] const std::vector<Event>& events() const { return events_; }
   // The lines of all events from the given one on.
   [[nodiscard]] std::string lines(const Names& names, std::size_t from) const;
 
  private:
   std::vector<Event> events_;
+  std::size_t marked_ = 0;
 };
 
 }  // namespace synod::scenario

@@ -22,6 +22,7 @@ constexpr std::size_t body_bytes_of_a_script = 4096;
 
 Configuration make_configuration(const WorldOptions& options) {
   std::vector<ReplicaId> ids;
+  ids.reserve(options.members.size());
   for (std::size_t place = 0; place < options.members.size(); ++place) ids.emplace_back(static_cast<std::uint16_t>(place + 1));
   if (options.phase1 == 0) return Configuration(ids);
   return {ids, options.phase1, options.phase2};
@@ -81,6 +82,17 @@ World::World(const WorldOptions& options)
 // --- one call of one engine -------------------------------------------------------------------------------------------------
 
 void World::step(std::size_t place, const std::function<void(Engine&)>& call) {
+  call_engine(place, call);
+  settle(place);
+}
+
+// What follows at once: a prompt disk, clients that wait for a leader, a read that has its answer.
+void World::settle(std::size_t place) {
+  for (bool more = true; more;) more = (disk_is_prompt && flush(place, SIZE_MAX)) || propose_next(place);
+  answer_read(place);
+}
+
+void World::call_engine(std::size_t place, const std::function<void(Engine&)>& call) {
   Replica& replica = replicas_[place];
   if (!replica.engine) throw std::runtime_error(names_.replica(place) + " is down");
   const Engine before = *replica.engine;
@@ -96,8 +108,6 @@ void World::step(std::size_t place, const std::function<void(Engine&)>& call) {
   Engine::check_delta(before, *replica.engine);
   if (replica.engine->counters().conflicting_values != 0) oracle_.fail("an engine met two values where there must be one");
   check();
-  if (disk_is_prompt && replica.durable < replica.disk.size()) make_durable(place, replica.disk.size() - replica.durable);
-  serve_clients(place);
 }
 
 void World::carry_out(std::size_t place) {
@@ -186,13 +196,12 @@ void World::propose(std::size_t place, const std::vector<std::string>& entries) 
   const bool waits = !replica.engine->can_propose();
   say(What::client, place, "is asked to append " + text + (waits ? ", which waits" : ""));
   replica.asked.push_back(entries);
-  serve_clients(place);
+  settle(place);
 }
 
-void World::serve_clients(std::size_t place) {
+void World::answer_read(std::size_t place) {
   Replica& replica = replicas_[place];
-  while (replica.engine && !replica.asked.empty() && replica.engine->can_propose()) propose_next(place);
-  if (!replica.engine || !replica.read) return;
+  if (!replica.read) return;
   const Engine& engine = *replica.engine;
   if (!engine.is_leader() || engine.promised() != replica.read->ballot) {
     replica.read.reset();
@@ -203,8 +212,9 @@ void World::serve_clients(std::size_t place) {
   say(What::client, place, fmt::format("answers the read: the tail is LSN {}", replica.log->tail().value()));
 }
 
-void World::propose_next(std::size_t place) {
+bool World::propose_next(std::size_t place) {
   Replica& replica = replicas_[place];
+  if (replica.asked.empty() || !replica.engine->can_propose()) return false;
   const std::vector<std::string> entries = std::move(replica.asked.front());
   replica.asked.pop_front();
   std::vector<std::byte> body = make_body(replica.proposed->chain(), entries);
@@ -218,7 +228,8 @@ void World::propose_next(std::size_t place) {
   const auto bytes = static_cast<std::uint32_t>(body.size());
   replica.proposed->apply(replica.engine->next_slot(), checksum, *view, [](const consensus::AppliedRun&) {});
   replica.pool.push_back(std::move(body));
-  step(place, [&](Engine& engine) { engine.propose({checksum, bytes, handle}, effects_); });
+  call_engine(place, [&](Engine& engine) { engine.propose({checksum, bytes, handle}, effects_); });
+  return true;
 }
 
 void World::read_tail(std::size_t place) {

@@ -117,6 +117,7 @@ class World {
 
   [[nodiscard]] const Names& names() const { return names_; }
   [[nodiscard]] const Trace& trace() const { return trace_; }
+  [[nodiscard]] Trace& trace() { return trace_; }
   [[nodiscard]] std::size_t size() const { return replicas_.size(); }
   [[nodiscard]] const Replica& replica(std::size_t place) const { return replicas_[place]; }
   [[nodiscard]] std::string state() const;
@@ -125,14 +126,16 @@ class World {
  private:
   // world.cc: one call of one engine
   void step(std::size_t place, const std::function<void(consensus::Engine&)>& call);
+  void call_engine(std::size_t place, const std::function<void(consensus::Engine&)>& call);
+  void settle(std::size_t place);
   void carry_out(std::size_t place);
   void note_role(std::size_t place);
   void commit(std::size_t place, const consensus::Commit& committed);
   // Says what became of the slot: its value, its LSNs.
   std::string apply(std::size_t place, Slot slot, Checksum checksum, Bytes body);
-  void rebuild_proposed(Replica& replica);
-  void serve_clients(std::size_t place);
-  void propose_next(std::size_t place);
+  static void rebuild_proposed(Replica& replica);
+  void answer_read(std::size_t place);
+  bool propose_next(std::size_t place);  // whether there was something to propose
   void check() const;
   void say(What what, std::size_t who, std::string text, std::vector<std::size_t> others = {});
   // world_network.cc
@@ -145,9 +148,10 @@ class World {
   void poll(std::size_t place);
   // world_disk.cc
   void stage(std::size_t place, const consensus::Persist& persist);
+  bool flush(std::size_t place, std::size_t count);  // whether anything became durable
   void became_durable(std::size_t place);
   void count_vote(std::size_t place, const consensus::Persist& record);
-  [[nodiscard]] std::optional<std::size_t> newest(const Replica& replica, Slot slot) const;
+  [[nodiscard]] static std::optional<std::size_t> newest(const Replica& replica, Slot slot);
 
   WorldOptions options_;
   Names names_;

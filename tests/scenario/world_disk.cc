@@ -23,14 +23,20 @@ void World::stage(std::size_t place, const consensus::Persist& persist) {
 }
 
 void World::make_durable(std::size_t place, std::size_t count) {
+  if (!replicas_[place].engine) throw std::runtime_error(names_.replica(place) + " is down");
+  flush(place, count);
+  settle(place);
+}
+
+bool World::flush(std::size_t place, std::size_t count) {
   Replica& replica = replicas_[place];
-  if (!replica.engine) throw std::runtime_error(names_.replica(place) + " is down");
-  const std::size_t end = std::min(replica.durable + count, replica.disk.size());
-  if (end == replica.durable) return;
+  const std::size_t end = replica.durable + std::min(count, replica.disk.size() - replica.durable);
+  if (end == replica.durable) return false;
   while (replica.durable < end) became_durable(place);
   check();
   const PersistNumber number(end - replica.disk_at_start);
-  step(place, [&](Engine& engine) { engine.on_durable(number); });
+  call_engine(place, [&](Engine& engine) { engine.on_durable(number); });
+  return true;
 }
 
 void World::became_durable(std::size_t place) {
@@ -56,7 +62,7 @@ void World::count_vote(std::size_t place, const consensus::Persist& record) {
       voters);
 }
 
-std::optional<std::size_t> World::newest(const Replica& replica, Slot slot) const {
+std::optional<std::size_t> World::newest(const Replica& replica, Slot slot) {
   for (std::size_t i = replica.disk.size(); i > 0; --i) {
     if (replica.disk[i - 1].record.slot == slot) return i - 1;
   }
