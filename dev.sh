@@ -232,12 +232,13 @@ fuzz() {
   say "$rounds rounds, nothing found"
 }
 
-# Prints the name and the first sentence of every scenario.
+# Prints the name and the first sentence of every scenario, in the order in which docs/PROTOCOL.md tells them.
 list_scenarios() {
-  local file
-  for file in "$root"/tests/scenario/*.txt; do
-    printf '%-20s %s\n' "$(basename "$file" .txt)" "$(sed -n '/^#/!q; s/^# //p' "$file" | tr '\n' ' ' | sed 's/[.] .*/./')"
-  done
+  local name file
+  while read -r name; do
+    file=$root/tests/scenario/$name.txt
+    printf '%-20s %s\n' "$name" "$(sed -n '/^#/!q; s/^# //p' "$file" | tr '\n' ' ' | sed 's/[.] .*/./')"
+  done < <(sed -n 's/^    [.]\/dev[.]sh scenario //p' "$root/docs/PROTOCOL.md")
 }
 
 # scenario [NAME [OPTION...]]: only the trace or the diagram goes to the standard output.
