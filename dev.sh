@@ -27,6 +27,8 @@ usage: ./dev.sh COMMAND
   lint              format --check, clang-tidy, the layer rules, the shell scripts
   sanitize [thread] every test under AddressSanitizer and UBSan (or ThreadSanitizer)
   fuzz [SECONDS]    the random tests under sanitizers with new seeds, 60 s by default
+  sim [OPTIONS]     the whole cluster in virtual time, under the faults of a seed: --seeds N, or --seed N --trace (--help)
+  mutants [NAME..]  deliberate bugs: how many seeds until the simulator catches each, and by which check
   scenario [NAME]   plays a scenario of docs/PROTOCOL.md and prints its trace; without a name, lists them.
                     --diagram text|mermaid draws its messages, --rewrite updates the file; `docs` is the page itself
   help              this text
@@ -249,20 +251,37 @@ scenario() {
   }
   local name=$1
   shift
-  deps >&2
-  configure "$build_dir" >&2
-  ninja -C "$build_dir" -j "$jobs" --quiet tests/scenario/scenario >&2
+  build_target "$build_dir" tests/scenario/scenario
   local program=$build_dir/tests/scenario/scenario
   [[ $name != docs ]] || exec "$program" --docs "$root/docs/PROTOCOL.md" --scenarios "$root/tests/scenario" "$@"
   [[ -f $root/tests/scenario/$name.txt ]] || die "there is no scenario '$name'; ./dev.sh scenario lists them"
   exec "$program" "$root/tests/scenario/$name.txt" "$@"
 }
 
+# Builds one target of a build directory, quietly.
+build_target() {
+  local dir=$1 target=$2
+  shift 2
+  deps >&2
+  configure "$dir" "$@" >&2
+  ninja -C "$dir" -j "$jobs" --quiet "$target" >&2
+}
+
+sim() {
+  build_target "$build_dir" tests/sim/sim
+  exec "$build_dir/tests/sim/sim" "$@"
+}
+
+mutants() {
+  build_target "$build_dir-mutants" tests/sim/sim -Dmutant=any
+  exec python3 "$root/tests/sim/mutants.py" "$build_dir-mutants/tests/sim/sim" "$@"
+}
+
 main() {
   local command=${1:-help}
   (($# == 0)) || shift
   case $command in
-    deps | build | run | bench | format | lint | sanitize | fuzz | scenario) "$command" "$@" ;;
+    deps | build | run | bench | format | lint | sanitize | fuzz | scenario | sim | mutants) "$command" "$@" ;;
     test) test_all ;;
     help | -h | --help) help ;;
     *) die "unknown command '$command'; ./dev.sh help lists them" ;;
