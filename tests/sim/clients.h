@@ -37,6 +37,8 @@ class Client {
  public:
   Client(Cluster& cluster, Network& network, Oracle& oracle, Known& known, std::size_t number, std::uint64_t append_timeout_us);
 
+  std::uint64_t look_away_us = 0;  // it does not poll for so long
+
   // False: its window is full.
   bool append(std::string payload);
   // Asks for the tail, or reads, if it is not waiting for an answer.

@@ -16,7 +16,10 @@ using storage::DeviceRef;
 
 namespace {
 
-constexpr std::uint64_t disk_bytes = 12U << 20;
+// Without trim a run must fit: a slot takes a block.
+constexpr std::uint64_t disk_bytes = 16U << 20;
+constexpr std::uint64_t flooded_disk_bytes = 30U << 20;
+constexpr std::uint64_t small_disk_bytes = 5U << 20;
 constexpr std::uint64_t segment_bytes = 2U << 20;
 
 // Short ones: a run has many elections.
@@ -66,6 +69,7 @@ Cluster::Cluster(const Options& options, Network& network, Oracle& oracle, const
       configuration_(configuration_of(options)) {
   network_.on_sent = [this](dataplane::Endpoint from, dataplane::Endpoint, Bytes packet) { listen(from, packet); };
   members_.resize(options.members);
+  const std::size_t small_place = prng_.below(options.members);
   for (std::size_t place = 0; place < size(); ++place) {
     Member& member = members_[place];
     member.port = std::make_unique<Port>(network_, replica_endpoint(place));
@@ -73,20 +77,22 @@ Cluster::Cluster(const Options& options, Network& network, Oracle& oracle, const
     if (options[Fault::drift] > 0) {
       member.clock.rate_permille = 1000 - options[Fault::drift] + prng_.below(2 * options[Fault::drift] + 1);
     }
-    make_disk(place, 1);
+    member.is_small = options[Fault::no_room] > 0 && options.spare() > 0 && place == small_place;
+    const std::uint64_t bytes = options[Fault::session_flood] > 0 ? flooded_disk_bytes : disk_bytes;
+    make_disk(place, 1, member.is_small ? small_disk_bytes : bytes);
     member.first_disk = uuid_of(place, 1);
   }
 }
 
-void Cluster::make_disk(std::size_t place, std::uint64_t number) {
+void Cluster::make_disk(std::size_t place, std::uint64_t number, std::uint64_t bytes) {
   Member& member = members_[place];
-  member.disk = std::make_unique<Disk>(disk_bytes, stream(options_.seed, 0x100 * number + 0x10 + place));
+  member.disk = std::make_unique<Disk>(bytes, stream(options_.seed, 0x100 * number + 0x10 + place));
   member.ledger = std::make_unique<Ledger>();
   const auto superblock = storage::plan_superblock({.cluster = cluster_id(),
                                                     .replica = ids_[place],
                                                     .members = static_cast<std::uint16_t>(size()),
                                                     .disk = uuid_of(place, number),
-                                                    .capacity_bytes = disk_bytes - storage::segments_offset,
+                                                    .capacity_bytes = bytes - storage::segments_offset,
                                                     .segment_bytes = segment_bytes});
   CHECK(superblock.has_value());
   for (std::size_t copy = 0; copy < storage::superblock_copies; ++copy) {
@@ -127,6 +133,7 @@ std::uint64_t Cluster::poll(std::size_t place) {
   replica::Node& node = *member.node;
   member.disk->now_us = network_.now_us;
   const consensus::Engine before = node.engine();
+  if (network_.now_us < member.strobe_until_us) member.clock.ahead_us += prng_.below(2'000);
   const bool was_busy = node.poll_once(member.clock.at(network_.now_us));
   node.engine().check_now();
   consensus::Engine::check_delta(before, node.engine());
@@ -205,9 +212,9 @@ void Cluster::start(std::size_t place) {
     ++counters_.starts_refused;
     trace_(network_.now_us, "replica {} refuses to start: {}", place + 1, opened.error().text);
     const bool had_read_fault = member.disk->counters().read_faults != read_faults;
-    const bool excused = member.is_damaged || had_read_fault || member.is_swapped;
+    const bool excused = member.is_damaged || member.is_small || had_read_fault || member.is_swapped;
     if (!excused) oracle_.fail("a healthy disk opens", fmt::format("replica {}: {}", place + 1, opened.error().text));
-    if (member.is_damaged && !had_read_fault && !member.is_swapped) member.is_lost = true;
+    if ((member.is_damaged || member.is_small) && !had_read_fault && !member.is_swapped) member.is_lost = true;
     if (had_read_fault) member.back_at_us = network_.now_us + crash_prng_.between(1'000, 10'000);
     return;
   }
@@ -254,7 +261,7 @@ void Cluster::format_again(std::size_t place) {
   Member& member = members_[place];
   CHECK(!member.is_up());
   member.is_lost = true;
-  make_disk(place, 2);
+  make_disk(place, 2, disk_bytes);
 }
 
 void Cluster::swap_disks(std::size_t a, std::size_t b) {

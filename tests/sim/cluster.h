@@ -38,9 +38,11 @@ struct Member {
   Clock clock;
   Idle idle = Idle::spin;
   std::uint64_t paused_until_us = 0;
+  std::uint64_t strobe_until_us = 0;
   std::uint64_t back_at_us = 0;    // of a replica that is down: when it starts again. 0: it does not
   bool is_damaged = false;         // its disk has lost something that was durable
   bool is_behind = false;          // it came back, and has yet to learn what it missed
+  bool is_small = false;           // its journal is soon full
   bool is_lost = false;            // it never votes again
   bool is_swapped = false;         // it holds another machine's disk just now
   bool cut_at_next_write = false;  // power goes as soon as a write is in flight
@@ -92,7 +94,7 @@ class Cluster {
   [[nodiscard]] bool is_on_a_quorum_of_disks(Slot slot) const;
 
  private:
-  void make_disk(std::size_t place, std::uint64_t number);
+  void make_disk(std::size_t place, std::uint64_t number, std::uint64_t bytes);
   void watch_disk(std::size_t place);
   void listen(dataplane::Endpoint from, Bytes packet);
   void check_visible(std::size_t place, const wire::PacketView& packet);

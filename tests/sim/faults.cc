@@ -16,21 +16,17 @@ struct Range {
 // Where the ranges come from: TigerBeetle's VOPR (loss to 30 %, replay to 50 %), scaled to a protocol that sends few packets an
 // entry and to runs of some seconds.
 constexpr std::array<Range, faults> ranges{{
-    {"loss", 60, 5, 150},         {"accept_loss", 30, 50, 600},
-    {"duplication", 50, 5, 200},  {"reordering", 60, 20, 400},
-    {"replay", 40, 5, 100},       {"corruption", 40, 2, 50},
-    {"garbage", 25, 2, 50},       {"partition", 40, 2, 8},
-    {"one_way", 40, 2, 10},       {"isolation", 40, 2, 8},
-    {"clog", 30, 2, 10},          {"kill", 50, 1, 5},
-    {"power_cut", 95, 8, 22},     {"blackout", 50, 1, 5},
-    {"storm", 30, 1, 3},          {"pause", 50, 2, 12},
-    {"drift", 50, 10, 200},       {"step", 30, 2, 10},
-    {"slow_disk", 50, 4, 20},     {"stall", 40, 2, 8},
-    {"write_error", 25, 1, 3},    {"read_error", 25, 5, 100},
-    {"misread", 25, 5, 100},      {"bit_rot", 20, 1, 3},
-    {"latent_error", 20, 1, 3},   {"misdirected_write", 20, 1, 3},
-    {"superblock_rot", 20, 1, 2}, {"wipe", 10, 2, 4},
-    {"truncation", 5, 1, 3},      {"swap", 10, 1, 1},
+    {"loss", 60, 5, 150},         {"accept_loss", 30, 50, 600}, {"duplication", 50, 5, 200},
+    {"reordering", 60, 20, 400},  {"replay", 40, 5, 100},       {"corruption", 40, 2, 50},
+    {"garbage", 25, 2, 50},       {"partition", 40, 2, 8},      {"one_way", 40, 2, 10},
+    {"isolation", 40, 2, 8},      {"clog", 30, 2, 10},          {"kill", 50, 1, 5},
+    {"power_cut", 95, 8, 22},     {"blackout", 50, 1, 5},       {"storm", 30, 1, 3},
+    {"pause", 50, 2, 12},         {"drift", 50, 10, 200},       {"step", 30, 2, 10},
+    {"strobe", 20, 2, 10},        {"slow_disk", 50, 4, 20},     {"stall", 40, 2, 8},
+    {"write_error", 25, 1, 3},    {"read_error", 25, 5, 100},   {"misread", 25, 5, 100},
+    {"bit_rot", 20, 1, 3},        {"latent_error", 20, 1, 3},   {"misdirected_write", 20, 1, 3},
+    {"superblock_rot", 20, 1, 2}, {"wipe", 10, 2, 4},           {"truncation", 5, 1, 3},
+    {"swap", 10, 1, 1},           {"no_room", 8, 1, 1},         {"slow_client", 30, 2, 10},
     {"session_flood", 8, 2, 4},
 }};
 

@@ -33,8 +33,9 @@ enum class Fault : std::uint8_t {
   storm,      // one machine goes down again and again, in the middle of its recovery too
   pause,      // the process stands still, its packets wait
   // of clocks
-  drift,  // a permanent deviation in permille
-  step,   // forward; times in a second
+  drift,   // a permanent deviation in permille
+  step,    // forward; times in a second
+  strobe,  // many small steps, for a while
   // of disks; times in a second, or permille of reads
   slow_disk,
   stall,              // no completion for a while
@@ -47,8 +48,10 @@ enum class Fault : std::uint8_t {
   superblock_rot,     // of one of its copies
   wipe,               // the disk is lost and formatted again, under the same id
   truncation,
-  swap,  // two machines come back with each other's disks
+  swap,     // two machines come back with each other's disks
+  no_room,  // one replica's disk is small and soon full
   // of clients; times in a second
+  slow_client,    // one that does not look at its answers for a while
   session_flood,  // more sessions than the table holds, so that some are evicted
   count_
 };

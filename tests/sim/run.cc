@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <numeric>
+#include <utility>
 
 #include "base/crc32c.h"
 #include "wire/client.h"
@@ -13,7 +13,7 @@ namespace synod::sim {
 
 namespace {
 
-constexpr std::uint64_t entries_in_safety_max = 2'500;
+constexpr std::uint64_t entries_in_safety_max = 1'500;
 constexpr std::uint64_t heal_limit_us = 30'000'000;
 
 }  // namespace
@@ -90,8 +90,10 @@ void Run::poll_node(std::size_t place) {
 
 void Run::poll_client(std::size_t number) {
   Client& client = *clients_[number];
+  if (client.look_away_us > 0) return at(network_.now_us + std::exchange(client.look_away_us, 0), {Happening::client, number});
   if (number < options_.writers) {
-    if (number > 0 || !flooding_) write(client);
+    const bool is_silent = number == 0 && flooding_ && client.session() != SessionId{};
+    if (!is_silent) write(client);
   } else {
     watch();
     flood();
@@ -126,9 +128,9 @@ void Run::watch() {
 // Strangers open sessions, and never use them, until the session of the first writer, who is silent meanwhile, is evicted.
 void Run::flood() {
   const auto leader = cluster_.leader();
-  if (!flooding_ || !leader) return;
   const SessionId victim = clients_.front()->session();
-  if (victim != SessionId{} && oracle_.was_evicted(victim)) flooding_ = false;
+  if (!flooding_ || !leader || victim == SessionId{}) return;
+  if (oracle_.was_evicted(victim)) flooding_ = false;
   for (int i = 0; i < 4; ++i) {
     wire::PacketHeader header;
     header.type = wire::MessageType::open_session;
@@ -189,7 +191,7 @@ void Run::heal_core() {
   options_[Fault::storm] = 0;
   std::vector<std::size_t> healthy;
   for (std::size_t place = 0; place < cluster_.size(); ++place) {
-    if (!cluster_.member(place).is_lost) healthy.push_back(place);
+    if (!cluster_.member(place).is_lost && !cluster_.member(place).is_small) healthy.push_back(place);
   }
   // One with a damaged disk runs on, and its next start may fail: it is no part of what must work.
   std::erase_if(healthy, [&](std::size_t place) { return cluster_.member(place).is_damaged && !cluster_.member(place).is_up(); });
@@ -235,7 +237,8 @@ void Run::heal_everybody() {
   const std::uint64_t least_us = network_.now_us + 50'000;
   const auto done = [&] {
     if (network_.now_us < least_us) return false;
-    std::erase_if(everybody, [&](std::size_t place) { return cluster_.member(place).is_lost; });
+    std::erase_if(everybody,
+                  [&](std::size_t place) { return cluster_.member(place).is_lost || cluster_.member(place).is_small; });
     return all_answered() && cluster_.has_settled(everybody);
   };
   if (run_until(done, heal_limit_us) || oracle_.failure()) return;
@@ -250,7 +253,8 @@ void Run::read_back() {
   run_until([&] { return !reader.is_waiting(); }, heal_limit_us);
   std::vector<std::size_t> readable;
   for (std::size_t place = 0; place < cluster_.size(); ++place) {
-    if (cluster_.member(place).is_up() && !cluster_.member(place).is_damaged && !cluster_.member(place).is_lost) {
+    const Member& member = cluster_.member(place);
+    if (member.is_up() && !member.is_damaged && !member.is_small && !member.is_lost) {
       readable.push_back(place);
     }
   }

@@ -9,12 +9,11 @@ namespace synod::sim {
 
 namespace {
 
-constexpr Fault timed[] = {Fault::partition,      Fault::one_way,   Fault::isolation,    Fault::clog,
-                           Fault::kill,           Fault::power_cut, Fault::blackout,     Fault::storm,
-                           Fault::pause,          Fault::step,      Fault::slow_disk,    Fault::stall,
-                           Fault::write_error,    Fault::bit_rot,   Fault::latent_error, Fault::misdirected_write,
-                           Fault::superblock_rot, Fault::wipe,      Fault::truncation,   Fault::swap,
-                           Fault::session_flood,  Fault::garbage};
+constexpr Fault timed[] = {
+    Fault::partition,      Fault::one_way, Fault::isolation,   Fault::clog,    Fault::kill,          Fault::power_cut,
+    Fault::blackout,       Fault::storm,   Fault::pause,       Fault::step,    Fault::strobe,        Fault::slow_client,
+    Fault::slow_disk,      Fault::stall,   Fault::write_error, Fault::bit_rot, Fault::latent_error,  Fault::misdirected_write,
+    Fault::superblock_rot, Fault::wipe,    Fault::truncation,  Fault::swap,    Fault::session_flood, Fault::garbage};
 
 }  // namespace
 
@@ -53,7 +52,7 @@ std::optional<std::size_t> Run::pick_for_damage(Prng& prng) const {
   std::vector<std::size_t> whole;
   for (std::size_t place = 0; place < cluster_.size(); ++place) {
     const Member& member = cluster_.member(place);
-    (member.is_damaged || member.is_lost ? hurt : whole).push_back(place);
+    (member.is_damaged || member.is_small || member.is_lost ? hurt : whole).push_back(place);
   }
   if (hurt.size() < options_.spare()) return whole[prng.below(whole.size())];
   if (hurt.empty()) return std::nullopt;
@@ -71,6 +70,9 @@ void Run::strike(Fault fault) {
     case Fault::isolation:
     case Fault::clog: return strike_network(fault);
     case Fault::garbage: return send_garbage();
+    case Fault::slow_client:
+      clients_[prng(fault).below(clients_.size())]->look_away_us = prng(fault).between(5'000, 200'000);
+      return;
     case Fault::session_flood: flooding_ = true; return;
     case Fault::slow_disk:
     case Fault::stall:
@@ -150,6 +152,7 @@ void Run::strike_process(Fault fault) {
       member.clock.ahead_us += draw.chance(1, 10) ? 5'000'000 : draw.between(1'000, 100'000);
       trace_(network_.now_us, "the clock of replica {} jumps", *victim + 1);
       return;
+    case Fault::strobe: member.strobe_until_us = network_.now_us + draw.between(5'000, 50'000); return;
     case Fault::swap: {
       const auto other = random_up(draw);
       if (!other || other == victim || member.is_lost || cluster_.member(*other).is_lost) return;
