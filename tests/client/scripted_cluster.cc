@@ -9,40 +9,12 @@ using dataplane::Route;
 using wire::MessageType;
 using wire::RefusalReason;
 
-void Network::send(dataplane::Endpoint from, dataplane::Endpoint to, Bytes payload) {
-  ++packets;
-  if (prng_.chance(faults_.loss_permille, 1000)) return;
-  const int copies = prng_.chance(faults_.duplicate_permille, 1000) ? 2 : 1;
-  for (int i = 0; i < copies; ++i) {
-    const std::uint64_t at_us = now_us + prng_.between(faults_.delay_us_min, faults_.delay_us_max);
-    flights_[to].emplace(at_us, Flight{from, {payload.begin(), payload.end()}});
-  }
-}
-
-bool Network::take(dataplane::Endpoint to, std::vector<std::byte>& payload, dataplane::Endpoint& from) {
-  auto& flights = flights_[to];
-  if (flights.empty() || flights.begin()->first > now_us) return false;
-  payload = std::move(flights.begin()->second.payload);
-  from = flights.begin()->second.from;
-  flights.erase(flights.begin());
-  return true;
-}
-
-std::size_t NetworkPort::receive(std::span<dataplane::Packet> out) {
-  std::size_t count = 0;
-  while (count < out.size() && network_.take(local_, received_[count], out[count].from)) {
-    out[count].payload = received_[count];
-    ++count;
-  }
-  return count;
-}
-
 ScriptedCluster::ScriptedCluster(Network& network, std::size_t replicas, ReplicaId leader)
     : network_(network), leader_(leader), believed_(leader) {
   for (std::size_t i = 0; i < replicas; ++i) {
     Replica replica;
     replica.id = ReplicaId(static_cast<std::uint16_t>(i + 1));
-    replica.port = std::make_unique<NetworkPort>(network, dataplane::Endpoint{1, replica.id.value()});
+    replica.port = std::make_unique<Port>(network, dataplane::Endpoint{1, replica.id.value()});
     dataplane::LocalIdentity local{wire::cluster_id("test"), GroupId{}, replica.id, {}};
     local.incarnation.disk.bytes[0] = static_cast<std::byte>(i + 1);
     local.incarnation.open_count = 1;

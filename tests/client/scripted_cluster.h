@@ -13,55 +13,14 @@
 #include "base/prng.h"
 #include "client/leader.h"
 #include "dataplane/messenger.h"
+#include "tests/sim/network.h"
 #include "wire/client.h"
 
 namespace synod::test {
 
-struct NetworkFaults {
-  std::uint64_t loss_permille = 0;
-  std::uint64_t duplicate_permille = 0;
-  std::uint64_t delay_us_min = 20;
-  std::uint64_t delay_us_max = 20;
-};
-
-class Network {
- public:
-  Network(std::uint64_t seed, const NetworkFaults& faults) : prng_(seed), faults_(faults) {}
-
-  std::uint64_t now_us = 1'000'000;
-  Prng& prng() { return prng_; }
-  void set_faults(const NetworkFaults& faults) { faults_ = faults; }
-  void send(dataplane::Endpoint from, dataplane::Endpoint to, Bytes payload);
-  // Takes a packet that has arrived at `to`.
-  bool take(dataplane::Endpoint to, std::vector<std::byte>& payload, dataplane::Endpoint& from);
-  std::uint64_t packets = 0;
-
- private:
-  struct Flight {
-    dataplane::Endpoint from;
-    std::vector<std::byte> payload;
-  };
-  Prng prng_;
-  NetworkFaults faults_;
-  std::map<dataplane::Endpoint, std::multimap<std::uint64_t, Flight>> flights_;
-};
-
-class NetworkPort {
- public:
-  NetworkPort(Network& network, dataplane::Endpoint local) : network_(network), local_(local) {}
-  std::size_t receive(std::span<dataplane::Packet> out);
-  MutableBytes reserve() { return buffer_; }
-  void send(dataplane::Endpoint to, std::size_t bytes) { network_.send(local_, to, Bytes(buffer_).first(bytes)); }
-  void flush() {}
-  [[nodiscard]] std::size_t payload_bytes_max() const { return buffer_.size(); }
-  [[nodiscard]] static dataplane::PortCounters counters() { return {}; }
-
- private:
-  Network& network_;
-  dataplane::Endpoint local_;
-  std::vector<std::byte> buffer_ = std::vector<std::byte>(1472);
-  std::vector<std::vector<std::byte>> received_ = std::vector<std::vector<std::byte>>(dataplane::burst_packets_max);
-};
+using sim::Network;
+using sim::PacketFaults;
+using sim::Port;
 
 struct LoggedEntry {
   SessionId session;
@@ -102,7 +61,7 @@ class ScriptedCluster {
  private:
   struct Replica {
     ReplicaId id;
-    std::unique_ptr<NetworkPort> port;
+    std::unique_ptr<Port> port;
     std::unique_ptr<dataplane::Messenger> messenger;
     bool alive = true;
   };

@@ -13,7 +13,7 @@ WorldOptions options_for(std::uint64_t seed, Prng& prng) {
   WorldOptions options;
   options.seed = seed;
   options.faults.loss_permille = prng.below(4) == 0 ? 0 : prng.below(200);
-  options.faults.duplicate_permille = prng.below(4) == 0 ? 0 : prng.below(200);
+  options.faults.duplication_permille = prng.below(4) == 0 ? 0 : prng.below(200);
   options.faults.delay_us_max = 30 + prng.below(2000);
   options.leader = ReplicaId(static_cast<std::uint16_t>(1 + prng.below(3)));
   options.session.entries_in_flight_max = 1 + prng.below(300);

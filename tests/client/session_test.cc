@@ -138,9 +138,9 @@ TEST(Session, AsksSparinglyWhileNobodyLeads) {
   ASSERT_TRUE(world.run_until_finished());
   world.cluster.kill_leader(ReplicaId(2), 2'000'000);
   append_all(world, 1000, 1000);
-  const std::uint64_t before = world.network.packets;
+  const std::uint64_t before = world.network.counters().sent;
   world.run_for(2'000'000);
-  EXPECT_LT(world.network.packets - before, 700U) << "a storm of retransmissions";
+  EXPECT_LT(world.network.counters().sent - before, 700U) << "a storm of retransmissions";
   ASSERT_TRUE(world.run_until_finished());
   world.expect_one_story();
 }
@@ -162,10 +162,10 @@ TEST(Session, SendsAgainFromTheGap) {
   World world(options);
   append_all(world, 1);
   ASSERT_TRUE(world.run_until_finished());
-  world.network.set_faults({.loss_permille = 1000});
+  world.network.faults.loss_permille = 1000;
   append_all(world, 1);
   world.step();  // its packet is lost
-  world.network.set_faults({});
+  world.network.faults = {};
   append_all(world, 50);
   ASSERT_TRUE(world.run_until_finished(5'000)) << "not before the retransmission timer";
   EXPECT_EQ(world.session.counters().gaps, 1U);

@@ -16,7 +16,7 @@ namespace synod::test {
 
 struct WorldOptions {
   std::uint64_t seed = 1;
-  NetworkFaults faults;
+  PacketFaults faults;
   std::size_t replicas = 3;
   ReplicaId leader{1};
   client::SessionOptions session;
@@ -26,11 +26,12 @@ struct WorldOptions {
 class World {
  public:
   explicit World(const WorldOptions& options)
-      : network(options.seed, options.faults),
+      : network(Prng(options.seed)),
         cluster(network, options.replicas, options.leader),
         session(cluster.peers(), options.session, options.first_peer),
         port_(network, {2, 1}),
         messenger_(identity(), {}) {
+    network.faults = options.faults;
     messenger_.add_port(dataplane::PortRef(port_));
   }
 
@@ -107,7 +108,7 @@ class World {
     return local;
   }
 
-  NetworkPort port_;
+  Port port_;
   dataplane::Messenger messenger_;
 };
 

@@ -40,7 +40,7 @@ class Client {
   void take_completions();
 
   Cluster& cluster_;
-  NetworkPort port_;
+  sim::Port port_;
   dataplane::Messenger messenger_;
   client::Session session_;
   std::vector<Appended> appends_;

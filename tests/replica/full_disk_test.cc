@@ -110,7 +110,7 @@ TEST(LateDisk, a_read_right_behind_the_acknowledgement_is_answered_with_the_entr
   Client& reader = world.add_client();
   world.append_and_wait(writer, "first");
   const std::size_t leader = world.cluster.leader().value();
-  world.cluster.set_late_permille(leader, 995);
+  world.cluster.disk(leader).conduct = {.latency_us_min = 5'000, .latency_us_max = 10'000};
   for (int i = 0; i < 20; ++i) {
     world.append_and_wait(writer, fmt::format("entry {}", i));
     const Lsn last = writer.acknowledged() - 1;

@@ -41,10 +41,10 @@ class Hostile : public ::testing::Test {
   struct Sent {
     dataplane::Endpoint from;
     dataplane::Endpoint to;
-    Network::Datagram packet;
+    sim::Datagram packet;
   };
 
-  Network& network() { return world_.cluster.network; }
+  sim::Network& network() { return world_.cluster.network; }
   Cluster& cluster() { return world_.cluster; }
   std::size_t leader() {
     EXPECT_TRUE(world_.run_until([&] { return cluster().leader().has_value(); }));
@@ -66,7 +66,7 @@ class Hostile : public ::testing::Test {
   }
 
   // To every replica.
-  void send_to_all(const Network::Datagram& packet, dataplane::Endpoint from = stranger) {
+  void send_to_all(const sim::Datagram& packet, dataplane::Endpoint from = stranger) {
     for (std::size_t place = 0; place < cluster().size(); ++place) network().inject(from, Cluster::endpoint_of(place), packet);
   }
   std::uint64_t dropped(std::size_t place, PacketFault fault) {
@@ -82,7 +82,7 @@ class Hostile : public ::testing::Test {
       if (sent.to.address != 1 || (sent.from.address == 1) != peers) continue;
       auto header = load<wire::PacketHeader>(sent.packet);
       change(header);
-      Network::Datagram packet = sent.packet;
+      sim::Datagram packet = sent.packet;
       store(MutableBytes(packet), wire::seal_header(header));
       network().inject(sent.from, sent.to, packet);
       ++count;
@@ -135,7 +135,7 @@ class Hostile : public ::testing::Test {
   Prng prng_;
   World world_;
   Client& writer_;
-  NetworkPort port_;
+  sim::Port port_;
   std::unique_ptr<dataplane::Messenger> messenger_;
   std::vector<Sent> sent_;
   std::size_t entries_ = 0;
@@ -151,7 +151,7 @@ std::vector<std::byte> entries_of(std::uint32_t count, std::uint32_t bytes_each)
 TEST_F(Hostile, random_bytes_are_dropped_and_counted) {
   const auto before = cluster().node(0).messenger().counters().dropped_total();
   for (int i = 0; i < 5000; ++i) {
-    Network::Datagram packet(prng_.below(1473));
+    sim::Datagram packet(prng_.below(1473));
     for (std::byte& byte : packet) byte = static_cast<std::byte>(prng_.next());
     send_to_all(packet);
     if (i % 20 == 0) world_.step();
@@ -167,7 +167,7 @@ TEST_F(Hostile, a_flipped_bit_in_a_real_packet_is_dropped_and_counted) {
   std::size_t count = 0;
   for (const Sent& sent : seen) {
     if (sent.to != Cluster::endpoint_of(0)) continue;
-    Network::Datagram packet = sent.packet;
+    sim::Datagram packet = sent.packet;
     packet[prng_.below(packet.size())] ^= static_cast<std::byte>(1U << prng_.below(8));
     network().inject(sent.from, sent.to, packet);
     if (++count % 20 == 0) world_.step();
@@ -270,7 +270,7 @@ TEST_F(Hostile, a_peer_that_asks_before_there_is_a_way_to_it_gets_no_answer_and_
   cluster().start(0, false);
   // Replica 2 asks replica 1 to catch up, through a port that replica 1 has for clients.
   dataplane::Messenger peer(local, {});
-  NetworkPort port(network(), {3, 9});
+  sim::Port port(network(), {3, 9});
   peer.add_port(dataplane::PortRef(port));
   std::array<std::byte, wire::encode_scratch_bytes> scratch{};
   const auto encoded = wire::encode_peer_payload(wire::CatchUp{Slot(1), Slot(10)}, scratch);

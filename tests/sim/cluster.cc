@@ -5,8 +5,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "storage/format.h"
-#include "storage/layout.h"
 #include "wire/cluster.h"
 #include "wire/message.h"
 
@@ -88,16 +86,11 @@ void Cluster::make_disk(std::size_t place, std::uint64_t number, std::uint64_t b
   Member& member = members_[place];
   member.disk = std::make_unique<Disk>(bytes, stream(options_.seed, 0x100 * number + 0x10 + place));
   member.ledger = std::make_unique<Ledger>();
-  const auto superblock = storage::plan_superblock({.cluster = cluster_id(),
-                                                    .replica = ids_[place],
-                                                    .members = static_cast<std::uint16_t>(size()),
-                                                    .disk = uuid_of(place, number),
-                                                    .capacity_bytes = bytes - storage::segments_offset,
-                                                    .segment_bytes = segment_bytes});
-  CHECK(superblock.has_value());
-  for (std::size_t copy = 0; copy < storage::superblock_copies; ++copy) {
-    store(member.disk->sectors().subspan(copy * storage::device_block_bytes), storage::seal(*superblock));
-  }
+  format(*member.disk, {.cluster = cluster_id(),
+                        .replica = ids_[place],
+                        .members = static_cast<std::uint16_t>(size()),
+                        .disk = uuid_of(place, number),
+                        .segment_bytes = segment_bytes});
   watch_disk(place);
 }
 

@@ -4,7 +4,6 @@
 #include <cerrno>
 
 #include "base/check.h"
-#include "storage/layout.h"
 
 namespace synod::sim {
 
@@ -201,6 +200,15 @@ std::size_t Disk::undo_misdirected_behind(std::uint64_t offset) {
 void Disk::flip_bits(std::uint64_t offset, std::size_t bytes) {
   for (std::uint64_t flips = prng_.between(1, 4); flips > 0; --flips) {
     memory_.bytes()[offset + prng_.below(bytes)] ^= static_cast<std::byte>(1U << prng_.below(8));
+  }
+}
+
+void format(Disk& disk, storage::NewJournal journal) {
+  journal.capacity_bytes = disk.sectors().size() - storage::segments_offset;
+  const auto superblock = storage::plan_superblock(journal);
+  CHECK(superblock.has_value());
+  for (std::size_t i = 0; i < storage::superblock_copies; ++i) {
+    store(disk.sectors().subspan(i * device_block_bytes), storage::seal(*superblock));
   }
 }
 

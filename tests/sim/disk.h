@@ -15,6 +15,7 @@
 #include "base/prng.h"
 #include "storage/aligned_buffer.h"
 #include "storage/device.h"
+#include "storage/layout.h"
 
 namespace synod::sim {
 
@@ -114,5 +115,8 @@ class Disk {
   bool dead_ = false;
   DiskCounters counters_;
 };
+
+// Makes an empty journal over the whole disk, as `synod format` does; the uuid is drawn by the caller.
+void format(Disk& disk, storage::NewJournal journal);
 
 }  // namespace synod::sim

@@ -1,5 +1,5 @@
-// The simulated network, and its ports. Packets take time, get lost, doubled, overtaken, damaged; links fail in one direction;
-// copies turn up long after. All by seed, in virtual time.
+// The network of every test in virtual time, and its ports. Packets take time, get lost, doubled, overtaken, damaged; links fail
+// in one direction; copies turn up long after. All by seed, in virtual time.
 //
 // Actors are counted: the replicas from 0, the clients behind them. An endpoint is {1, replica id} or {2, client number}.
 #pragma once
@@ -13,7 +13,6 @@
 
 #include "base/prng.h"
 #include "dataplane/port.h"
-#include "tests/sim/faults.h"
 
 namespace synod::sim {
 
@@ -26,6 +25,18 @@ using Datagram = std::vector<std::byte>;
   return {2, static_cast<std::uint16_t>(number + 1)};
 }
 
+// What happens to single packets. By default each arrives, once, in order, soon.
+struct PacketFaults {
+  std::uint64_t loss_permille = 0;
+  std::uint64_t accept_loss_permille = 0;  // of accepts alone
+  std::uint64_t duplication_permille = 0;
+  std::uint64_t reordering_permille = 0;  // these are late by up to 5 ms more
+  std::uint64_t replay_permille = 0;      // a copy of a packet of long ago arrives, too
+  std::uint64_t corruption_permille = 0;
+  std::uint64_t delay_us_min = 20;
+  std::uint64_t delay_us_max = 20;
+};
+
 struct NetworkCounters {
   std::uint64_t sent = 0;
   std::uint64_t lost = 0;
@@ -36,10 +47,10 @@ struct NetworkCounters {
 
 class Network {
  public:
-  explicit Network(const Options& options);
+  explicit Network(Prng prng) : prng_(prng) {}
 
   std::uint64_t now_us = 1'000'000;
-  bool faulty = true;  // false: every packet arrives, once, in order, soon
+  PacketFaults faults;
   // Sees every packet that leaves anybody, before the network has its way with it.
   std::function<void(dataplane::Endpoint from, dataplane::Endpoint to, Bytes packet)> on_sent;
 
@@ -58,6 +69,7 @@ class Network {
     cuts_.clear();
     clogs_.clear();
   }
+  [[nodiscard]] Prng& prng() { return prng_; }
   [[nodiscard]] const NetworkCounters& counters() const { return counters_; }
 
  private:
@@ -79,13 +91,11 @@ class Network {
   void replay();
   [[nodiscard]] std::uint64_t delay_us(dataplane::Endpoint from, dataplane::Endpoint to);
 
-  Options options_;
   Prng prng_;
   std::map<dataplane::Endpoint, std::multimap<std::uint64_t, Flight>> flights_;
   std::set<std::pair<dataplane::Endpoint, dataplane::Endpoint>> cuts_;
   std::map<std::pair<dataplane::Endpoint, dataplane::Endpoint>, std::uint64_t> clogs_;
   std::vector<Old> old_;
-  std::uint64_t delay_us_max_;
   NetworkCounters counters_;
 };
 

@@ -21,7 +21,7 @@ constexpr std::uint64_t heal_limit_us = 30'000'000;
 Run::Run(const Options& options, const Trace& trace)
     : options_(options),
       trace_(trace),
-      network_(options_),
+      network_(stream(options.seed, 2)),
       oracle_(Cluster::configuration_of(options_)),
       cluster_(options_, network_, oracle_, trace_),
       prng_(stream(options.seed, 5)) {
@@ -155,6 +155,7 @@ void Run::flood() {
 // --- phases -----------------------------------------------------------------------------------------------------------------
 
 void Run::safety() {
+  set_packet_faults();
   set_read_faults();
   schedule_faults();
   submit_max_ = entries_in_safety_max;
@@ -186,7 +187,7 @@ bool Run::all_answered() {
 void Run::heal_core() {
   faulty_ = false;
   flooding_ = false;
-  network_.faulty = false;
+  network_.faults = {};
   network_.heal();
   options_[Fault::storm] = 0;
   std::vector<std::size_t> healthy;

@@ -92,6 +92,7 @@ class Run {
   void strike_disk(Fault fault);
   void damage(Fault fault);
   void lose(Fault fault);
+  void set_packet_faults();
   void set_read_faults();
   void send_garbage();
   [[nodiscard]] std::optional<std::size_t> random_up(Prng& prng) const;

@@ -29,6 +29,17 @@ void Run::schedule(Fault fault) {
      {Happening::fault, static_cast<std::size_t>(fault)});
 }
 
+void Run::set_packet_faults() {
+  network_.faults = {.loss_permille = options_[Fault::loss],
+                     .accept_loss_permille = options_[Fault::accept_loss],
+                     .duplication_permille = options_[Fault::duplication],
+                     .reordering_permille = options_[Fault::reordering],
+                     .replay_permille = options_[Fault::replay],
+                     .corruption_permille = options_[Fault::corruption],
+                     .delay_us_min = 5,
+                     .delay_us_max = network_.prng().chance(1, 2) ? 35U : 305U};
+}
+
 void Run::set_read_faults() {
   for (std::size_t place = 0; place < cluster_.size(); ++place) {
     DiskConduct& conduct = cluster_.member(place).disk->conduct;
