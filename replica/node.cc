@@ -22,9 +22,10 @@ std::size_t pool_bodies(std::size_t window_slots) {
   return 2 * window_slots + 8;
 }
 
-// Slots that the journal can hold: a no-op's record is its header.
+// Slots that the journal can hold: a no-op's record is its header. At least one: it is the journal that refuses a device without
+// room, and says why.
 std::size_t index_slots(const storage::DeviceInfo& device) {
-  return device.size_bytes / sizeof(wire::RecordHeader);
+  return std::max<std::size_t>(1, device.size_bytes / sizeof(wire::RecordHeader));
 }
 
 }  // namespace
