@@ -1,12 +1,9 @@
 // A fuzzer as an ordinary test, without libFuzzer: its examples, everything it ever found, and random changes of both.
-//
-// usage: ..._test FOUND_DIRECTORY MUTATIONS [GoogleTest's options]
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <unistd.h>
 
 #include <array>
-#include <charconv>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -19,8 +16,8 @@
 namespace synod::fuzz {
 namespace {
 
-std::string found_directory;
-std::uint64_t mutations = 0;
+constexpr const char* found_directory = FUZZ_FOUND;
+constexpr std::uint64_t changes_to_try = FUZZ_CHANGES;
 
 // What a CHECK that fails must tell: which input it was. Written by a signal handler.
 std::array<char, 200> now_running;
@@ -79,7 +76,17 @@ void change(Prng& prng, Example& bytes, const Example& other) {
   }
 }
 
-TEST(Fuzzer, takes_every_example) {
+class Fuzzer : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    for (const int signal : {SIGABRT, SIGSEGV, SIGBUS, SIGFPE}) {
+      const auto before = ::signal(signal, tell_input);
+      if (before != SIG_DFL) ::signal(signal, before);  // a sanitizer's, which tells more
+    }
+  }
+};
+
+TEST_F(Fuzzer, takes_every_example) {
   const auto all = examples();
   ASSERT_FALSE(all.empty());
   for (std::size_t i = 0; i < all.size(); ++i) {
@@ -88,19 +95,19 @@ TEST(Fuzzer, takes_every_example) {
   }
 }
 
-TEST(Fuzzer, survives_what_was_ever_found) {
+TEST_F(Fuzzer, survives_what_was_ever_found) {
   for (const auto& [name, input] : found()) {
     say_running("tests/fuzz/found: " + name + "\n");
     (void)run(input);
   }
 }
 
-TEST(Fuzzer, RandomChangesOfTheExamplesBreakNothing) {
+TEST_F(Fuzzer, RandomChangesOfTheExamplesBreakNothing) {
   auto all = examples();
   for (auto& [name, input] : found()) all.push_back(std::move(input));
   const std::uint64_t first = first_seed();
   std::uint64_t taken = 0;
-  for (std::uint64_t seed = first; seed < first + mutations; ++seed) {
+  for (std::uint64_t seed = first; seed < first + changes_to_try; ++seed) {
     say_running("replay with SYNOD_TEST_SEED=" + std::to_string(seed) + "\n");
     Prng prng(seed);
     Example input = all[prng.below(all.size())];
@@ -108,23 +115,8 @@ TEST(Fuzzer, RandomChangesOfTheExamplesBreakNothing) {
     input.shrink_to_fit();  // so that a sanitizer sees one byte too far
     taken += run(input) ? 1 : 0;
   }
-  EXPECT_GT(taken, mutations / 100) << "the changes are too heavy to test what lies behind the gateways";
+  EXPECT_GT(taken, changes_to_try / 100) << "the changes are too heavy to test what lies behind the gateways";
 }
 
 }  // namespace
 }  // namespace synod::fuzz
-
-int main(int count, char** arguments) {
-  ::testing::InitGoogleTest(&count, arguments);
-  if (count == 3) {
-    const std::string_view number = arguments[2];
-    synod::fuzz::found_directory = arguments[1];
-    std::from_chars(number.begin(), number.end(), synod::fuzz::mutations);
-  }
-  if (synod::fuzz::mutations == 0) {
-    std::fprintf(stderr, "usage: %s FOUND_DIRECTORY MUTATIONS [GoogleTest's options]\n", arguments[0]);
-    return 2;
-  }
-  for (const int signal : {SIGABRT, SIGSEGV, SIGBUS, SIGFPE}) ::signal(signal, synod::fuzz::tell_input);
-  return RUN_ALL_TESTS();
-}
