@@ -63,25 +63,27 @@ Example image_of(MemoryDevice& device) {
 
 Disk make_disk() {
   constexpr std::uint64_t kept = 13;
+  constexpr std::uint64_t committed = 11;
   Disk made;
   MemoryDevice device(disk_bytes);
   format_disk(device);
   auto& first = made.records_before;
   first = {members(), control(RecordKind::promise, Ballot(1, ReplicaId(1)), {})};
   wire::Chain chain;
-  vote_for(first, 1, kept, 1, chain);
+  vote_for(first, 1, committed, 1, chain);
+  const wire::Chain chain_of_committed = chain;
+  vote_for(first, committed + 1, kept - committed, 1, chain);
   std::uint64_t lost_offset = 0;
   {
     const Opened opened = open_journal(DeviceRef(device));
-    CHECK_EQ(append(*opened.journal, first, Slot(kept - 2)), first.size());
+    CHECK_EQ(append(*opened.journal, first, Slot(committed)), first.size());
     made.records_after = first;
     lost_offset = segments_offset + opened.journal->bytes_used();
-    wire::Chain lost_chain = chain;
-    vote_for(first, kept + 1, 2, 1, lost_chain);
+    vote_for(first, kept + 1, 2, 1, chain);
     // Both in flight at once: neither knows the other, or itself, as durable.
     for (const Written& record : std::span(first).last(2)) {
       opened.journal->stage(record.header, record.body);
-      opened.journal->flush({.commit = Slot(kept - 2)});
+      opened.journal->flush({.commit = Slot(committed)});
     }
   }
   made.before = image_of(device);
@@ -89,11 +91,15 @@ Disk make_disk() {
   auto& second = made.records_after;
   const std::size_t known = second.size();
   second.push_back(control(RecordKind::promise, Ballot(2, ReplicaId(3)), {}));
-  vote_for(second, kept + 1, 9, 2, chain);
+  chain = chain_of_committed;
+  vote_for(second, committed + 1, 11, 2, chain);
   {
     const Opened opened = open_journal(DeviceRef(device));
     CHECK(opened.records.size() == known && opened.journal->recovered().discarded_bytes > 0);
-    CHECK_EQ(append(*opened.journal, std::span(second).subspan(known), Slot(kept + 4)), second.size() - known);
+    const std::span news = std::span(second).subspan(known);
+    CHECK_EQ(append(*opened.journal, news.first(news.size() - 1), Slot(kept + 4)), news.size() - 1);
+    made.last_block = segments_offset + opened.journal->bytes_used();
+    CHECK_EQ(append(*opened.journal, news.last(1), Slot(kept + 4)), 1U);
   }
   made.after = image_of(device);
   return made;

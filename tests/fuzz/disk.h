@@ -28,12 +28,13 @@ struct Written {
 };
 
 // One disk at two moments. Before the power cut the last two blocks were written, but nobody was told; the cut lost the first of
-// them, so the next open discarded both and the records after it took their place.
+// them, so the next open discarded both, and another leader's records took their place; some vote anew for slots that were open.
 struct Disk {
   Example before;
   Example after;
   std::vector<Written> records_before;
   std::vector<Written> records_after;
+  std::uint64_t last_block = 0;  // where the last block lies: nothing else on the disk knows it as durable
 };
 
 // The same bytes in every process.

@@ -1,6 +1,6 @@
 // Opening a journal from a spoiled disk. It opens or it refuses. A disk that was only damaged shows what was written, in order,
-// and all of it that anything left on the disk knows as durable. A forged disk may say anything, and still: what opened once
-// opens again with the same records, and what is appended then is found behind them.
+// and all of it that anything left on the disk knows as durable; it is not refused for what a power cut may do. A forged disk may
+// say anything, and still: what opened once opens again with the same records, and what is appended then is found behind them.
 //
 // Input: see spoil.cc.
 #include "base/check.h"
@@ -16,23 +16,41 @@ bool is_prefix(const std::vector<Written>& records, const std::vector<Written>& 
   return records.size() <= of.size() && std::equal(records.begin(), records.end(), of.begin());
 }
 
-// The highest sequence number that any header which the damage left alone says is durable.
+bool is_left_alone(Bytes image, const Example& as, std::size_t at, std::size_t bytes) {
+  return at + bytes <= image.size() && std::ranges::equal(image.subspan(at, bytes), Bytes(as).subspan(at, bytes));
+}
+
+// The highest sequence number that anything which the damage left alone says is durable.
 std::uint64_t known_durable(Bytes image) {
   std::uint64_t durable = 0;
   for (const Example* whole : {&disk().before, &disk().after}) {
-    const std::size_t end = std::min(image.size(), whole->size());
-    for (std::size_t at = segments_offset; at + device_block_bytes <= end; at += device_block_bytes) {
-      const Bytes header = image.subspan(at, sizeof(BlockHeader));
-      if (!std::ranges::equal(header, Bytes(*whole).subspan(at, sizeof(BlockHeader)))) continue;
-      if (load<BlockHeader>(header).magic == block_magic) durable = std::max(durable, load<BlockHeader>(header).durable_sequence);
+    for (std::size_t at = 0; at < probe_offset; at += device_block_bytes) {
+      if (!is_left_alone(image, *whole, at, sizeof(Superblock))) continue;
+      durable = std::max(durable, load<Superblock>(image.subspan(at)).durable_sequence);
+    }
+    for (std::size_t at = segments_offset; at < whole->size(); at += device_block_bytes) {
+      if (!is_left_alone(image, *whole, at, sizeof(BlockHeader))) continue;
+      const auto header = load<BlockHeader>(image.subspan(at));
+      if (header.magic == block_magic) durable = std::max(durable, header.durable_sequence);
     }
   }
   return durable;
 }
 
+// One copy of the superblock is enough, and the last block is a torn one if it is not there: that is no reason to refuse.
+bool must_open(Bytes image) {
+  bool has_superblock = false;
+  for (std::size_t at = 0; at < probe_offset; at += device_block_bytes) {
+    has_superblock = has_superblock || is_left_alone(image, disk().after, at, sizeof(Superblock));
+  }
+  return has_superblock && image.size() == disk().after.size() &&
+         is_left_alone(image, disk().after, segments_offset, disk().last_block - segments_offset);
+}
+
 void check_damaged(const Opened& opened, Bytes image) {
   CHECK(is_prefix(opened.records, disk().records_before) || is_prefix(opened.records, disk().records_after));
   if (opened.journal) CHECK_GE(opened.journal->recovered().blocks, known_durable(image));
+  if (must_open(image)) CHECK(opened.journal != nullptr);
 }
 
 // Each record can be read where it was said to lie, behind the one before it.

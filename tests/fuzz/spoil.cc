@@ -212,6 +212,9 @@ std::vector<Example> spoiling_examples() {
       spoiling({{.kind = Kind::move_sectors, .count = 8, .at = segments + 376, .from = segments}}),
       spoiling(
           {{.kind = Kind::restore_sectors, .count = 255, .at = 0}, {.kind = Kind::restore_sectors, .count = 255, .at = 255}}),
+      spoiling({{.kind = Kind::lose_sectors, .count = 255, .at = segments + 40},
+                {.kind = Kind::lose_sectors, .count = 255, .at = segments + 200}}),
+      spoiling({{.kind = Kind::restore_sectors, .count = 8, .at = 0}}),
       spoiling({{.kind = Kind::swap_pages, .at = 62, .from = 63}}),
       spoiling({{.kind = Kind::forge_superblock,
                  .count = all_copies,

@@ -90,11 +90,21 @@ bool use_record(Bytes bytes) {
   return true;
 }
 
+void use_promise(const Promise& promise) {
+  Slot last;
+  for (const PromisedSlot& slot : promise.slots) {
+    CHECK(slot.slot > last && slot.slot <= promise.to);
+    CHECK_LE(slot.body_bytes, body_bytes_max);
+    last = slot.slot;
+  }
+}
+
 bool use_peer_message(const PacketHeader& header, Bytes payload) {
   std::array<PromisedSlot, window_slots_max> slots;
   const auto message = decode_peer_message(header, payload, slots);
   if (!message) return false;
   CHECK_NE(message->from, ReplicaId{});
+  if (const auto* promise = std::get_if<Promise>(&message->payload)) use_promise(*promise);
   std::array<std::byte, encode_scratch_bytes> scratch{};
   const EncodedPayload again = encode_peer_payload(message->payload, scratch);
   CHECK(again.type == header.type);
@@ -152,6 +162,7 @@ bool use_packet(Bytes packet) {
   CHECK_EQ(sizeof(again) + view->payload.size(), packet.size());
   CHECK_LE(view->header.fragment_offset + view->payload.size(), view->header.message_bytes);
   CHECK_LT(view->header.fragment, view->header.fragments);
+  if (view->header.fragments > 1) return true;  // reassembly_fuzz.cc goes on
   if (is_client_message(view->header.type)) return use_client_message(view->header.type, view->payload);
   return use_peer_message(view->header, view->payload);
 }
@@ -167,6 +178,24 @@ Example example(MessageType type, Bytes head, Bytes body = {}) {
   Example result;
   const bool has_record = type == MessageType::accept || type == MessageType::value || type == MessageType::chosen;
   put(result, static_cast<std::uint8_t>(repair_packet | one_packet | (has_record ? repair_record : 0)), seal(header, payload));
+  put_bytes(result, payload);
+  return result;
+}
+
+// One of three packets of a message.
+Example fragment_example(Bytes message, std::uint16_t fragment) {
+  const std::size_t piece = message.size() / 3 + 1;
+  const std::size_t at = fragment * piece;
+  const Bytes payload = message.subspan(at, std::min(piece, message.size() - at));
+  PacketHeader header;
+  header.type = MessageType::accept;
+  header.source = ReplicaId(1);
+  header.fragment = fragment;
+  header.fragments = 3;
+  header.fragment_offset = static_cast<std::uint32_t>(at);
+  header.message_bytes = static_cast<std::uint32_t>(message.size());
+  Example result;
+  put(result, repair_packet, seal(header, payload));
   put_bytes(result, payload);
   return result;
 }
@@ -232,6 +261,7 @@ std::vector<Example> examples() {
   all.push_back(example(MessageType::read, bytes_of(Read{1, Lsn(1), Lsn(9), 1000})));
   all.push_back(example(MessageType::status, bytes_of(Status{1})));
   all.push_back(example(MessageType::status_answer, bytes_of(StatusAnswer{.request = 1})));
+  for (std::uint16_t fragment = 0; fragment < 3; ++fragment) all.push_back(fragment_example(record, fragment));
   return all;
 }
 
