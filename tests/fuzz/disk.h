@@ -59,7 +59,8 @@ struct Opened {
 // A vote with a body of real runs for `slot`, whose proposer had seen `chain`.
 [[nodiscard]] Written vote(Slot slot, std::uint64_t round, std::size_t entry_bytes, std::uint64_t chain);
 
-// Stages what there is room for and makes it durable, in one block each. Returns how many.
+// Stages what there is room for and makes it durable, in one block each; but every fourth slot shares its block with the next
+// one. Returns how many.
 std::size_t append(storage::Journal& journal, std::span<const Written> records, Slot commit);
 
 }  // namespace synod::fuzz
