@@ -206,7 +206,7 @@ sanitize() {
   esac
 }
 
-# Every test whose name contains Random takes its seed from SYNOD_TEST_SEED and prints it.
+# Every test whose name contains Random takes its seed from SYNOD_TEST_SEED and prints it. The fuzzers' are left to libFuzzer.
 fuzz_random() {
   local seconds=$1
   build_sanitized "$build_dir-asan" address,undefined
@@ -223,7 +223,7 @@ fuzz_random() {
         cat "$log"
         die "seed $seed failed; replay: SYNOD_TEST_SEED=$seed $program --gtest_filter='*Random*'"
       }
-    done < <(find "$build_dir-asan/tests" -type f -name '*_test' -perm -u+x | sort)
+    done < <(find "$build_dir-asan/tests" -type f -name '*_test' -not -path '*/fuzz/*' -perm -u+x | sort)
     rounds=$((rounds + 1))
   done
   say "$rounds rounds, nothing found"

@@ -1,9 +1,10 @@
 // A fuzzer as an ordinary test, without libFuzzer: its examples, everything it ever found, and random changes of both.
 #include <gtest/gtest.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <array>
+#include <csignal>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -23,9 +24,9 @@ constexpr std::uint64_t changes_to_try = FUZZ_CHANGES;
 std::array<char, 200> now_running;
 
 void tell_input(int signal) {
-  (void)!::write(STDERR_FILENO, now_running.data(), std::char_traits<char>::length(now_running.data()));
-  ::signal(signal, SIG_DFL);
-  ::raise(signal);
+  [[maybe_unused]] const auto written = ::write(STDERR_FILENO, now_running.data(), std::strlen(now_running.data()));
+  std::signal(signal, SIG_DFL);
+  std::raise(signal);
 }
 
 void say_running(const std::string& what) {
@@ -80,8 +81,8 @@ class Fuzzer : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
     for (const int signal : {SIGABRT, SIGSEGV, SIGBUS, SIGFPE}) {
-      const auto before = ::signal(signal, tell_input);
-      if (before != SIG_DFL) ::signal(signal, before);  // a sanitizer's, which tells more
+      const auto before = std::signal(signal, tell_input);
+      if (before != SIG_DFL) std::signal(signal, before);  // a sanitizer's, which tells more
     }
   }
 };

@@ -103,8 +103,8 @@ Datagram honest(const Step& step, std::uint64_t fragment) {
   header.message_id = step.message & 3U;
   header.type = types[(step.message >> 2) & 3];
   header.message_bytes = message_bytes_of(step);
-  const std::uint64_t piece = std::max<std::uint64_t>({step.piece, 1, header.message_bytes / fragments_max + 1});
-  const std::uint64_t count = std::max<std::uint64_t>(1, (header.message_bytes + piece - 1) / piece);
+  const auto piece = std::max<std::uint64_t>(step.piece, header.message_bytes / fragments_max + 1);
+  const std::uint64_t count = header.message_bytes == 0 ? 1 : (header.message_bytes + piece - 1) / piece;
   header.fragments = static_cast<std::uint16_t>(count);
   header.fragment = static_cast<std::uint16_t>(fragment % count);
   header.fragment_offset = static_cast<std::uint32_t>(header.fragment * piece);
