@@ -26,7 +26,10 @@ usage: ./dev.sh COMMAND
   format [--check]  format every source file, or say which are not
   lint              format --check, clang-tidy, the layer rules, the shell scripts
   sanitize [thread] every test under AddressSanitizer and UBSan (or ThreadSanitizer)
-  fuzz [SECONDS]    the random tests under sanitizers with new seeds, 60 s by default
+  fuzz [SECONDS] [NAME]
+                    libFuzzer on each fuzzer of tests/fuzz (or one), 60 s each by default; needs clang 19, and installs it
+  fuzz random [SECONDS]
+                    the random tests under sanitizers with new seeds, 60 s by default
   sim [OPTIONS]     the whole cluster in virtual time, under the faults of a seed: --seeds N, or --seed N --trace (--help)
   mutants [NAME..]  deliberate bugs: how many seeds until the simulator catches each, and by which check
   scenario [NAME]   plays a scenario of docs/PROTOCOL.md and prints its trace; without a name, lists them.
@@ -84,21 +87,19 @@ configure() {
   shift
   mkdir -p "$dir" 2>/dev/null || true
   [[ -d $dir && -w $dir ]] || die "cannot write to $dir: set BUILD_DIR to a directory of yours, e.g. BUILD_DIR=/tmp/synod-build"
-  if [[ ! -f $dir/build.ninja ]]; then
-    say "configuring $dir"
-    meson setup "$dir" "$root" "$@" >"$dir/setup.log" 2>&1 || {
-      tail -n 20 "$dir/setup.log" >&2
-      die "meson could not configure $dir (all of it: $dir/setup.log)"
-    }
-  fi
+  [[ ! -f $dir/build.ninja ]] || return 0
+  say "configuring $dir"
+  meson setup "$dir" "$root" "$@" >"$dir/setup.log" 2>&1 || {
+    tail -n 20 "$dir/setup.log" >&2
+    die "meson could not configure $dir (all of it: $dir/setup.log)"
+  }
 }
 
 # configure_and_build DIR [MESON OPTION...]
 configure_and_build() {
   configure "$@"
-  local dir=$1
-  say "building $dir"
-  ninja -C "$dir" -j "$jobs"
+  say "building $1"
+  ninja -C "$1" -j "$jobs"
 }
 
 build() {
@@ -209,11 +210,9 @@ sanitize() {
   esac
 }
 
-# Every test whose name contains Random takes its seed from SYNOD_TEST_SEED and prints it.
-fuzz() {
-  local seconds=${1:-60}
-  [[ $seconds =~ ^[0-9]+$ ]] || die "fuzz: '$seconds' is not a number of seconds"
-  deps
+# Every test whose name contains Random takes its seed from SYNOD_TEST_SEED and prints it. The fuzzers' are left to libFuzzer.
+fuzz_random() {
+  local seconds=$1
   build_sanitized "$build_dir-asan" address,undefined
   local log program seed rounds=0
   log=$(mktemp)
@@ -228,10 +227,74 @@ fuzz() {
         cat "$log"
         die "seed $seed failed; replay: SYNOD_TEST_SEED=$seed $program --gtest_filter='*Random*'"
       }
-    done < <(find "$build_dir-asan/tests" -type f -name '*_test' -perm -u+x | sort)
+    done < <(find "$build_dir-asan/tests" -type f -name '*_test' -not -path '*/fuzz/*' -perm -u+x | sort)
     rounds=$((rounds + 1))
   done
   say "$rounds rounds, nothing found"
+}
+
+# The number behind `$1` in libFuzzer's log `$2`: its last occurrence, or 0.
+last_number() {
+  local numbers
+  mapfile -t numbers < <(grep -oE "$1 *[0-9]+" "$2" | grep -oE '[0-9]+$')
+  printf '%s' "${numbers[-1]:-0}"
+}
+
+# One fuzzer for some seconds, from its examples, everything that was ever found, and the corpus that earlier runs left. Prints one
+# line; fails when something was found.
+run_fuzzer() {
+  local name=$1 seconds=$2 dir=$build_dir-fuzz
+  local program=$dir/tests/fuzz/fuzz_$name log=$dir/fuzz_$name.log
+  local corpus=$dir/corpus/$name findings=$dir/findings/$name options=()
+  mkdir -p "$corpus" "$findings"
+  "${program}_examples" "$corpus"
+  [[ ! -d $root/tests/fuzz/found/$name ]] || cp "$root/tests/fuzz/found/$name"/* "$corpus"
+  [[ ! -f $root/tests/fuzz/$name.dict ]] || options=("-dict=$root/tests/fuzz/$name.dict")
+  local status=0
+  "$program" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=512 -max_len=4096 \
+    -print_final_stats=1 -artifact_prefix="$findings/" "${options[@]}" "$corpus" >"$log" 2>&1 || status=$?
+  local found='nothing found'
+  ((status == 0)) || found="FOUND something, see $log"
+  printf '%-11s %10d executions, %6d/s, coverage %5d edges, %6d features, %s\n' "$name" \
+    "$(last_number stat::number_of_executed_units: "$log")" "$(last_number stat::average_exec_per_sec: "$log")" \
+    "$(last_number 'cov:' "$log")" "$(last_number 'ft:' "$log")" "$found"
+  ((status == 0)) && return
+  local input
+  while read -r input; do
+    printf '  replay: %s %s\n' "$program" "$input"
+  done < <(grep -oE "$findings/[a-z]+-[0-9a-f]+" "$log" | sort -u)
+  return 1
+}
+
+# libFuzzer, with sanitizers, in a build directory of its own.
+fuzz_all() {
+  local seconds=$1 wanted=$2 dir=$build_dir-fuzz
+  install clang-19 libclang-rt-19-dev
+  CXX=clang++-19 configure "$dir" -Dfuzzers=true -Db_sanitize=address,undefined -Db_lundef=false -Dwerror=false \
+    -Dcpp_args=-D_GLIBCXX_ASSERTIONS
+  say "building $dir"
+  ninja -C "$dir" -j "$jobs" fuzzers
+  local names name failed=0
+  mapfile -t names < <(find "$dir/tests/fuzz" -maxdepth 1 -name 'fuzz_*_examples' -printf '%f\n' |
+    sed 's/^fuzz_//; s/_examples$//' | sort)
+  [[ -z $wanted || " ${names[*]} " == *" $wanted "* ]] || die "fuzz: no fuzzer '$wanted'; there are: ${names[*]}"
+  say "fuzzing for $seconds s each; corpus and findings stay in $dir"
+  for name in "${names[@]}"; do
+    [[ -n $wanted && $name != "$wanted" ]] || run_fuzzer "$name" "$seconds" || failed=1
+  done
+  ((failed == 0)) || die "fuzz: fix it, and keep the input as tests/fuzz/found/NAME/what-it-shows: the ordinary tests run it"
+}
+
+fuzz() {
+  local kind=all
+  if [[ ${1:-} == random ]]; then
+    kind=random
+    shift
+  fi
+  local seconds=${1:-60}
+  [[ $seconds =~ ^[0-9]+$ ]] || die "fuzz: '$seconds' is not a number of seconds"
+  deps
+  "fuzz_$kind" "$seconds" "${2:-}"
 }
 
 # Prints the name and the first sentence of every scenario, in the order in which docs/PROTOCOL.md tells them.

@@ -3,7 +3,7 @@
 //
 //   -Dmutant=none   the default: mutant(...) is false at compile time and leaves nothing behind
 //   -Dmutant=NAME   that one is compiled in
-//   -Dmutant=any    all of them are, and SYNOD_MUTANT=NAME in the environment chooses one when the process starts
+//   -Dmutant=any    all of them are, and active_mutant says which one lives: the simulator takes it from SYNOD_MUTANT
 //
 // `./dev.sh mutants` says which of them the simulator catches, how fast, and by which check. Each stands where the rule is that
 // it breaks, on one line where possible.
@@ -11,7 +11,6 @@
 
 #include <array>
 #include <cstdint>
-#include <cstdlib>
 #include <string_view>
 
 namespace synod {
@@ -87,11 +86,7 @@ inline constexpr std::array<std::string_view, static_cast<std::size_t>(Mutant::c
 
 #if defined(SYNOD_MUTANT_ANY)
 
-// Read once; a name that is unknown means none, and the simulator refuses it.
-inline const Mutant active_mutant = [] {
-  const char* name = std::getenv("SYNOD_MUTANT");
-  return name == nullptr ? Mutant::none : mutant_of(name);
-}();
+inline Mutant active_mutant = Mutant::none;  // set before anything else runs
 [[nodiscard]] inline bool mutant(Mutant which) {
   return which == active_mutant;
 }

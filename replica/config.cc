@@ -146,7 +146,7 @@ Result<std::vector<Item>> parse_list(const toml::table& root, const std::string&
                                      Result<Item> (*parse)(const Table&)) {
   std::vector<Item> items;
   const toml::array* list = root[key].as_array();
-  if (list == nullptr) return fail(fmt::format("{}: no [[{}]]", name, key));
+  if (list == nullptr || list->empty()) return fail(fmt::format("{}: no [[{}]]", name, key));
   for (std::size_t i = 0; i < list->size(); ++i) {
     const toml::table* table = (*list)[i].as_table();
     if (table == nullptr) return fail(fmt::format("{}: {} is not a list of tables", name, key));
@@ -220,18 +220,33 @@ Result<Config> parse_root(const toml::table& root, const std::string& name) {
 
 #undef TAKE
 
-// A basic string of TOML.
-std::string quoted(std::string_view text) {
-  std::string result = "\"";
+// Without control characters: TOML's escapes stand for them.
+std::string in_one_line(std::string_view text) {
+  std::string result;
   for (const char letter : text) {
-    if (letter == '"' || letter == '\\') result += '\\';
     if (static_cast<unsigned char>(letter) < 0x20 || letter == 0x7F) {
       result += fmt::format("\\u{:04X}", static_cast<unsigned>(letter));
     } else {
       result += letter;
     }
   }
-  return result + "\"";
+  return result;
+}
+
+// A message may quote the file, and is one line whatever stands there.
+Result<Config> with_error_in_one_line(Result<Config> config) {
+  if (!config) return fail(in_one_line(config.error().text));
+  return config;
+}
+
+// A basic string of TOML.
+std::string quoted(std::string_view text) {
+  std::string escaped;
+  for (const char letter : text) {
+    if (letter == '"' || letter == '\\') escaped += '\\';
+    escaped += letter;
+  }
+  return "\"" + in_one_line(escaped) + "\"";
 }
 
 }  // namespace
@@ -245,18 +260,18 @@ std::vector<ReplicaId> Config::member_ids() const {
 
 Result<Config> parse_config(std::string_view text, const std::string& name) {
   try {
-    return parse_root(toml::parse(text, name), name);
+    return with_error_in_one_line(parse_root(toml::parse(text, name), name));
   } catch (const toml::parse_error& error) {
-    return fail(fmt::format("{}:{}: {}", name, error.source().begin.line, error.description()));
+    return fail(in_one_line(fmt::format("{}:{}: {}", name, error.source().begin.line, error.description())));
   }
 }
 
 Result<Config> load_config(const std::string& path) {
   try {
-    return parse_root(toml::parse_file(path), path);
+    return with_error_in_one_line(parse_root(toml::parse_file(path), path));
   } catch (const toml::parse_error& error) {
     if (error.source().begin.line == 0) return fail(fmt::format("cannot read {}: name a configuration file", path));
-    return fail(fmt::format("{}:{}: {}", path, error.source().begin.line, error.description()));
+    return fail(in_one_line(fmt::format("{}:{}: {}", path, error.source().begin.line, error.description())));
   }
 }
 

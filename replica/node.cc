@@ -23,9 +23,20 @@ std::size_t pool_bodies(std::size_t window_slots) {
   return 2 * window_slots + 8;
 }
 
-// Slots that the journal can hold: a no-op's record is its header.
+// Slots that the journal can hold: a no-op's record is its header. At least one: it is the journal that refuses a device without
+// room, and says why.
 std::size_t index_slots(const storage::DeviceInfo& device) {
-  return device.size_bytes / sizeof(wire::RecordHeader);
+  return std::max<std::size_t>(1, device.size_bytes / sizeof(wire::RecordHeader));
+}
+
+bool names_each_once(std::span<const wire::MemberUuid> members, const consensus::Configuration& configuration) {
+  for (std::size_t place = 0; place < configuration.size(); ++place) {
+    const auto names = [&](const wire::MemberUuid& member) {
+      return member.replica == configuration.member(place) && !member.uuid.is_none();
+    };
+    if (std::ranges::none_of(members, names)) return false;
+  }
+  return members.size() == configuration.size();
 }
 
 }  // namespace
@@ -89,6 +100,12 @@ Result<> Node::check_members(const Parts& parts, const NodeOptions& options) {
       return fail(fmt::format("the journal records member {} which the configuration does not name: correct the members",
                               member.replica.value()));
     }
+  }
+  // The record is made when all are known; one that says otherwise was not written by this program.
+  if (!parts.members.empty() && !names_each_once(parts.members, options.configuration)) {
+    return fail(
+        "the journal's record of the members does not name the disk of each member once: do not start this replica; keep its "
+        "directory and report it");
   }
   return {};
 }

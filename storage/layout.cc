@@ -82,6 +82,7 @@ std::expected<Superblock, SuperblockFault> decode_superblock(Bytes from) {
   if (superblock.version != layout_version) return std::unexpected(SuperblockFault::bad_version);
   const bool possible = superblock.segment_bytes >= segment_bytes_min && superblock.segment_bytes <= segment_bytes_max &&
                         superblock.segment_bytes % device_block_bytes == 0 && superblock.segments >= segments_min &&
+                        superblock.number < UINT64_MAX && superblock.open_count < UINT64_MAX &&
                         superblock.block_bytes == device_block_bytes && superblock.replica != ReplicaId{} &&
                         !superblock.disk.is_none() && superblock.zero_a == 0 && superblock.zero_c == 0 &&
                         is_zero(superblock.zero_b);

@@ -171,6 +171,15 @@ int list_mutants() {
   return 0;
 }
 
+bool choose_mutant([[maybe_unused]] std::string_view name) {
+#if defined(SYNOD_MUTANT_ANY)
+  active_mutant = mutant_of(name);
+  return active_mutant != Mutant::count_;
+#else
+  return false;
+#endif
+}
+
 int run(int argc, char** argv) {
   Request request;
   CLI::App app("The whole cluster in one thread, in virtual time, under the faults of a seed");
@@ -189,8 +198,8 @@ int run(int argc, char** argv) {
   app.add_flag("--mutants", request.mutants, "list the deliberate bugs that are compiled in");
   CLI11_PARSE(app, argc, argv);
   if (request.mutants) return list_mutants();
-  if (const char* name = std::getenv("SYNOD_MUTANT"); name != nullptr && mutant_of(name) == Mutant::count_) {
-    fmt::print(stderr, "SYNOD_MUTANT={}: there is no such mutant; --mutants lists them\n", name);
+  if (const char* name = std::getenv("SYNOD_MUTANT"); name != nullptr && !choose_mutant(name)) {
+    fmt::print(stderr, "SYNOD_MUTANT={}: there is no such mutant in this build; --mutants lists them\n", name);
     return 2;
   }
   try {

@@ -303,6 +303,19 @@ TEST(Superblock, another_version_says_so) {
   expect_refused(*memory, "another version of synod");
 }
 
+// The next open could not count on from there: it would wrap, and its blocks would not follow those of the open before.
+TEST(Superblock, counters_at_their_end_are_damage) {
+  for (const auto field : {&Superblock::open_count, &Superblock::number}) {
+    const auto memory = make_memory();
+    for (std::uint32_t i = 0; i < superblock_copies; ++i) {
+      auto superblock = load<Superblock>(memory->contents().subspan(i * page));
+      superblock.*field = UINT64_MAX;
+      store(memory->contents().subspan(i * page), seal(superblock));
+    }
+    expect_refused(*memory, "all copies of the superblock are damaged");
+  }
+}
+
 TEST(Superblock, a_journal_that_was_cut_off_says_so) {
   const auto memory = make_memory();
   MemoryDevice shorter(Bytes(memory->contents()).first(memory->contents().size() - page));
