@@ -94,8 +94,11 @@ bool Call::on_refused(const dataplane::Message& message, LeaderSearch* leader, s
         state_ = CallState::refused;
       }
       break;
-    case wire::RefusalReason::busy:
     case wire::RefusalReason::no_space:
+      // Only a leader says so: the search is over, and the answer stays this one.
+      if (asks_leader()) leader->on_leader(message.header.source, now_us);
+      [[fallthrough]];
+    case wire::RefusalReason::busy:
       // The next transmission waits its full pause, counted from here.
       due_us_ = std::max(due_us_, now_us + pause_us_ / 2);
       break;

@@ -209,7 +209,10 @@ void Node::propose_batch() {
   effects_.clear();
   grant(effects_);
   if (!effects_.may_stage_vote()) return;
-  engine_.propose(intake_.take(engine_.next_slot()), effects_);
+  const Slot slot = engine_.propose(intake_.take(engine_.next_slot()), effects_);
+  for (std::size_t i = 0; i < openings_.size(); ++i) {
+    if (openings_[i].slot == Slot{}) openings_[i].slot = slot;
+  }
   carry_out();
 }
 

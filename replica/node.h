@@ -125,10 +125,13 @@ class Node {
   std::vector<dataplane::Route> routes_;  // by replica id
   std::vector<std::uint8_t> has_route_;
 
+  // A session that a client asked for. It is answered by the value that we proposed for it and by no other: an opening of the same
+  // client that a former leader proposed may be a session that the client has used since.
   struct Opening {
     Uuid client;
     std::uint64_t request = 0;
     dataplane::Route route;
+    Slot slot;  // where we proposed it; none while it is in the open batch
   };
   struct TailWait {
     std::uint64_t request = 0;

@@ -97,13 +97,15 @@ void Node::on_open_session(const wire::OpenSession& request, const Message& mess
   const Uuid client = message.header.incarnation.disk;
   for (std::size_t i = 0; i < openings_.size(); ++i) {
     if (openings_[i].client != client) continue;
-    openings_[i] = {client, request.request, message.from};  // a retry: its opening is on its way
+    // A retry: its opening is on its way.
+    openings_[i].request = request.request;
+    openings_[i].route = message.from;
     return;
   }
   if (openings_.full()) return refuse_it(RefusalReason::busy);
   if (intake_.is_closed()) propose_batch();
   if (!intake_.open_session(client)) return refuse_it(RefusalReason::busy);
-  openings_.push({client, request.request, message.from});
+  openings_.push({client, request.request, message.from, Slot{}});
 }
 
 void Node::on_append(const wire::AppendView& request, const Message& message) {
@@ -168,7 +170,7 @@ void Node::answer_run(const consensus::AppliedRun& run) {
     flush_answer();
     for (std::size_t i = 0; i < openings_.size(); ++i) {
       const Opening opening = openings_[i];
-      if (opening.client != run.client) continue;
+      if (opening.slot != wire::opening_slot(run.session)) continue;
       answer(opening.route, MessageType::session_opened, wire::SessionOpened{opening.request, run.session});
       openings_[i] = openings_.front();
       openings_.pop();

@@ -27,8 +27,7 @@ struct Answer {
 class Hostile : public ::testing::Test {
  protected:
   Hostile() : prng_(first_seed()), world_({.seed = prng_.next()}), writer_(world_.add_client()), port_(network(), {3, 2}) {
-    network().on_sent = [this, listen = network().on_sent](dataplane::Endpoint from, dataplane::Endpoint to, Bytes packet) {
-      listen(from, to, packet);
+    network().on_sent = [this](dataplane::Endpoint from, dataplane::Endpoint to, Bytes packet) {
       sent_.push_back({from, to, {packet.begin(), packet.end()}});
     };
     dataplane::LocalIdentity local{wire::cluster_id("test"), GroupId{}, ReplicaId{}, {}};
