@@ -72,11 +72,12 @@ void Acceptor::accept(Ballot ballot, Slot slot, const Value& value, ReplicaId to
   AcceptedSlot& accepted = slots_[slot];
   CHECK(!accepted.chosen || accepted.value.checksum == value.checksum);
   if (accepted.present() && accepted.value.body != value.body) release(accepted.value, effects);
-  // The accepted record implies the promise: recovery takes the highest ballot of either kind.
-  promised_ = ballot;
   accepted.ballot = ballot;
   accepted.value = value;
   accepted.number = stage({.kind = wire::RecordKind::accepted, .slot = slot, .ballot = ballot, .value = value}, effects);
+  // The accepted record implies the promise: recovery takes the highest ballot of either kind.
+  if (ballot > promised_) promise_number_ = accepted.number;
+  promised_ = ballot;
   held_.push({HeldReply::Kind::accepted, to, accepted.number, ballot, slot, value.checksum});
 }
 

@@ -82,5 +82,19 @@ TEST(Regression, AHelloThatWasMeantForTheDiskBeforeThisOneIsNoIntroduction) {
   EXPECT_TRUE(driver.engine().may_vote());
 }
 
+// Found by exploring every state of three replicas: the accept raised the promise, the slot was committed and left the window, and
+// the late prepare of that ballot was answered while the only record of the promise was still on its way to the disk.
+TEST(Regression, APromiseThatAnAcceptMadeIsNotRepeatedBeforeItsRecordIsDurable) {
+  Driver driver;
+  driver.hear(2, ballot_of(1, 2), wire::Accept{record(1, ballot_of(1, 2), 11)});
+  driver.hear(2, ballot_of(1, 2), wire::Heartbeat{}, Slot(1));
+  ASSERT_EQ(driver.engine().commit(), Slot(1));
+  driver.hear(2, ballot_of(1, 2), wire::Prepare{});
+  EXPECT_EQ(driver.count<wire::Promise>(), 0U);
+  driver.make_durable();
+  driver.hear(2, ballot_of(1, 2), wire::Prepare{});
+  EXPECT_EQ(driver.count<wire::Promise>(), 1U);
+}
+
 }  // namespace
 }  // namespace synod::consensus::testing
