@@ -105,7 +105,7 @@ struct Counters {
   std::uint64_t elections = 0;         // ballots raised here
   std::uint64_t refused_identity = 0;  // messages of a voter with another uuid, or of an older incarnation
   std::uint64_t refused_not_member = 0;
-  std::uint64_t conflicting_values = 0;  // two values at one (ballot, slot), or against a chosen one: a bug of the sender
+  std::uint64_t conflicting_values = 0;  // two values at one (ballot, slot), or two chosen ones: a bug of a sender
   std::uint64_t step_downs = 0;
   std::uint64_t resends = 0;
 };

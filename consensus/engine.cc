@@ -148,11 +148,13 @@ Engine::AcceptVerdict Engine::judge(const wire::RecordHeader& record) const {
   const AcceptedSlot& accepted = acceptor_.slots()[record.slot];
   if (!accepted.present()) return acceptor_.can_hold() ? AcceptVerdict::vote : AcceptVerdict::ignore;
   const bool same_value = accepted.value.checksum == record.body_checksum;
-  if (accepted.chosen && !same_value) return AcceptVerdict::conflict;
   // (A learned record may carry a ballot above the promised one: that was no vote of ours.)
-  if (accepted.ballot == record.ballot && record.ballot == promised()) {
-    return same_value ? AcceptVerdict::repeat_vote : AcceptVerdict::conflict;
+  if (accepted.ballot == record.ballot) {
+    if (!same_value) return AcceptVerdict::conflict;
+    if (record.ballot == promised()) return AcceptVerdict::repeat_vote;
   }
+  // Another value than the chosen one is nobody's bug: it comes from a leader that was deposed before that one was chosen.
+  if (accepted.chosen && !same_value) return AcceptVerdict::ignore;
   return acceptor_.can_hold() ? AcceptVerdict::vote : AcceptVerdict::ignore;
 }
 

@@ -82,8 +82,8 @@ TEST(Regression, AHelloThatWasMeantForTheDiskBeforeThisOneIsNoIntroduction) {
   EXPECT_TRUE(driver.engine().may_vote());
 }
 
-// Found by exploring every state of three replicas: the accept raised the promise, the slot was committed and left the window, and
-// the late prepare of that ballot was answered while the only record of the promise was still on its way to the disk.
+// Found by exploring every state of three replicas: the accept raised the promise, the slot was committed and left the window,
+// and the late prepare of that ballot was answered while the only record of the promise was still on its way to the disk.
 TEST(Regression, APromiseThatAnAcceptMadeIsNotRepeatedBeforeItsRecordIsDurable) {
   Driver driver;
   driver.hear(2, ballot_of(1, 2), wire::Accept{record(1, ballot_of(1, 2), 11)});
@@ -94,6 +94,21 @@ TEST(Regression, APromiseThatAnAcceptMadeIsNotRepeatedBeforeItsRecordIsDurable) 
   driver.make_durable();
   driver.hear(2, ballot_of(1, 2), wire::Prepare{});
   EXPECT_EQ(driver.count<wire::Promise>(), 1U);
+}
+
+// Found by exploring every state of three replicas: the accept of a deposed leader meets the value that was chosen after it.
+TEST(Regression, AnAcceptOfADeposedLeaderAgainstAChosenValueIsNoBugOfItsSender) {
+  Driver driver;
+  driver.hear(3, ballot_of(5, 3), wire::Chosen{record(2, ballot_of(5, 3), 99)}, Slot(2));
+  ASSERT_NE(driver.engine().open_slot(Slot(2)), nullptr);
+  driver.hear(2, ballot_of(2, 2), wire::Accept{record(2, ballot_of(2, 2), 11)});
+  driver.make_durable();
+  EXPECT_EQ(driver.count<wire::Accepted>(), 0U);
+  EXPECT_EQ(driver.engine().open_slot(Slot(2))->value.checksum, Checksum(99));
+  EXPECT_EQ(driver.engine().counters().conflicting_values, 0U);
+  // The same ballot with two values is one.
+  driver.hear(3, ballot_of(5, 3), wire::Accept{record(2, ballot_of(5, 3), 11)});
+  EXPECT_EQ(driver.engine().counters().conflicting_values, 1U);
 }
 
 }  // namespace
