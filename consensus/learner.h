@@ -12,6 +12,7 @@
 
 #include "base/ids.h"
 #include "consensus/acceptor.h"
+#include "consensus/fingerprint.h"
 #include "wire/limits.h"
 
 namespace synod::consensus {
@@ -35,6 +36,8 @@ class Learner {
     return next.present() && (next.chosen || (next.ballot == watermark_ballot_ && commit_ < watermark_));
   }
   void advance() { ++commit_; }
+
+  void fingerprint(Fingerprint& print, Ballot promised) const;
 
   bool operator==(const Learner&) const = default;
 
