@@ -27,6 +27,10 @@ usage: ./dev.sh COMMAND
   lint              format --check, clang-tidy, the layer rules, the shell scripts
   sanitize [thread] every test under AddressSanitizer and UBSan (or ThreadSanitizer)
   fuzz [SECONDS]    the random tests under sanitizers with new seeds, 60 s by default
+  sim [OPTIONS]     the whole cluster in virtual time, under the faults of a seed: --seeds N, or --seed N --trace (--help)
+  mutants [NAME..]  deliberate bugs: how many seeds until the simulator catches each, and by which check
+  scenario [NAME]   plays a scenario of docs/PROTOCOL.md and prints its trace; without a name, lists them.
+                    --diagram text|mermaid draws its messages, --rewrite updates the file; `docs` is the page itself
   help              this text
 
 environment: BUILD_DIR (default ./build), JOBS (default: all cores), CXX (g++; clang++-19 works too)
@@ -74,8 +78,8 @@ deps() {
   ((EUID != 0)) || install "${packages_root[@]}"
 }
 
-# configure_and_build DIR [MESON OPTION...]
-configure_and_build() {
+# configure DIR [MESON OPTION...]
+configure() {
   local dir=$1
   shift
   mkdir -p "$dir" 2>/dev/null || true
@@ -87,6 +91,12 @@ configure_and_build() {
       die "meson could not configure $dir (all of it: $dir/setup.log)"
     }
   fi
+}
+
+# configure_and_build DIR [MESON OPTION...]
+configure_and_build() {
+  configure "$@"
+  local dir=$1
   say "building $dir"
   ninja -C "$dir" -j "$jobs"
 }
@@ -224,11 +234,54 @@ fuzz() {
   say "$rounds rounds, nothing found"
 }
 
+# Prints the name and the first sentence of every scenario, in the order in which docs/PROTOCOL.md tells them.
+list_scenarios() {
+  local name file
+  while read -r name; do
+    file=$root/tests/scenario/$name.txt
+    printf '%-20s %s\n' "$name" "$(sed -n '/^#/!q; s/^# //p' "$file" | tr '\n' ' ' | sed 's/[.] .*/./')"
+  done < <(sed -n 's/^    [.]\/dev[.]sh scenario //p' "$root/docs/PROTOCOL.md")
+}
+
+# scenario [NAME [OPTION...]]: only the trace or the diagram goes to the standard output.
+scenario() {
+  (($#)) || {
+    list_scenarios
+    return
+  }
+  local name=$1
+  shift
+  build_target "$build_dir" tests/scenario/scenario
+  local program=$build_dir/tests/scenario/scenario
+  [[ $name != docs ]] || exec "$program" --docs "$root/docs/PROTOCOL.md" --scenarios "$root/tests/scenario" "$@"
+  [[ -f $root/tests/scenario/$name.txt ]] || die "there is no scenario '$name'; ./dev.sh scenario lists them"
+  exec "$program" "$root/tests/scenario/$name.txt" "$@"
+}
+
+# Builds one target of a build directory, quietly.
+build_target() {
+  local dir=$1 target=$2
+  shift 2
+  deps >&2
+  configure "$dir" "$@" >&2
+  ninja -C "$dir" -j "$jobs" --quiet "$target" >&2
+}
+
+sim() {
+  build_target "$build_dir" tests/sim/sim
+  exec "$build_dir/tests/sim/sim" "$@"
+}
+
+mutants() {
+  build_target "$build_dir-mutants" tests/sim/sim -Dmutant=any
+  exec python3 "$root/tests/sim/mutants.py" "$build_dir-mutants/tests/sim/sim" "$@"
+}
+
 main() {
   local command=${1:-help}
   (($# == 0)) || shift
   case $command in
-    deps | build | run | bench | format | lint | sanitize | fuzz) "$command" "$@" ;;
+    deps | build | run | bench | format | lint | sanitize | fuzz | scenario | sim | mutants) "$command" "$@" ;;
     test) test_all ;;
     help | -h | --help) help ;;
     *) die "unknown command '$command'; ./dev.sh help lists them" ;;

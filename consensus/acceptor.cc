@@ -1,6 +1,9 @@
 #include "consensus/acceptor.h"
 
+#include <algorithm>
+
 #include "base/check.h"
+#include "base/mutant.h"
 
 namespace synod::consensus {
 
@@ -53,6 +56,7 @@ std::size_t Acceptor::report(std::span<wire::PromisedSlot> out) const {
   for (Slot slot = slots_.first(); slot <= slots_.last(); ++slot) {
     const AcceptedSlot& accepted = slots_[slot];
     if (!accepted.present()) continue;
+    if (mutant(Mutant::promise_omits_staged_accept) && accepted.number + 1 == promise_number_) continue;
     CHECK_LT(count, out.size());
     out[count++] = {slot, accepted.ballot, accepted.value.checksum, accepted.value.body_bytes};
   }
@@ -67,7 +71,7 @@ bool Acceptor::accepted_in_promised() const {
 }
 
 void Acceptor::accept(Ballot ballot, Slot slot, const Value& value, ReplicaId to, Effects& effects) {
-  CHECK_GE(ballot, promised_);
+  CHECK(ballot >= promised_ || mutant(Mutant::accept_below_promise));
   CHECK(can_hold());
   AcceptedSlot& accepted = slots_[slot];
   CHECK(!accepted.chosen || accepted.value.checksum == value.checksum);
@@ -76,8 +80,10 @@ void Acceptor::accept(Ballot ballot, Slot slot, const Value& value, ReplicaId to
   accepted.value = value;
   accepted.number = stage({.kind = wire::RecordKind::accepted, .slot = slot, .ballot = ballot, .value = value}, effects);
   // The accepted record implies the promise: recovery takes the highest ballot of either kind.
-  if (ballot > promised_) promise_number_ = accepted.number;
-  promised_ = ballot;
+  if (ballot > promised_) {
+    promised_ = ballot;
+    promise_number_ = accepted.number;
+  }
   held_.push({HeldReply::Kind::accepted, to, accepted.number, ballot, slot, value.checksum});
 }
 

@@ -5,6 +5,7 @@
 #include <variant>
 
 #include "base/check.h"
+#include "base/mutant.h"
 #include "consensus/engine_send.h"
 
 namespace synod::consensus {
@@ -143,8 +144,12 @@ void Engine::handle(std::size_t from, const wire::PeerMessage& message, const wi
   if (proposer_.has_promises()) next_send_us_ = 0;  // fetch what is missing with the next tick
 }
 
+bool Engine::is_below_promise(Ballot ballot) const {
+  return ballot < promised() && !mutant(Mutant::accept_below_promise);
+}
+
 Engine::AcceptVerdict Engine::judge(const wire::RecordHeader& record) const {
-  if (record.ballot < promised() || !acceptor_.slots().covers(record.slot)) return AcceptVerdict::ignore;
+  if (is_below_promise(record.ballot) || !acceptor_.slots().covers(record.slot)) return AcceptVerdict::ignore;
   const AcceptedSlot& accepted = acceptor_.slots()[record.slot];
   if (!accepted.present()) return acceptor_.can_hold() ? AcceptVerdict::vote : AcceptVerdict::ignore;
   const bool same_value = accepted.value.checksum == record.body_checksum;
@@ -165,7 +170,11 @@ void Engine::handle(std::size_t from, const wire::PeerMessage& message, const wi
   const AcceptVerdict verdict = judge(record);
   // A value whose body we were not given (no room in the pool), or that the journal has no room for, waits for the next attempt.
   if (verdict == AcceptVerdict::vote && (record.body_bytes == 0) == (body == no_body) && effects.may_stage_vote()) {
-    return acceptor_.accept(record.ballot, record.slot, value_of(record, body), message.from, effects);
+    acceptor_.accept(record.ballot, record.slot, value_of(record, body), message.from, effects);
+    if (mutant(Mutant::reply_before_durable)) {
+      send(message.from, record.ballot, wire::Accepted{record.slot, record.body_checksum}, effects);
+    }
+    return;
   }
   release(body, effects);
   if (verdict == AcceptVerdict::conflict) ++counters_.conflicting_values;
@@ -186,7 +195,7 @@ void Engine::handle(std::size_t, const wire::PeerMessage& message, const wire::N
 
 bool Engine::follow(std::size_t from, const wire::PeerMessage& message, Effects& effects) {
   const ReplicaId leader = configuration_.member(from);
-  if (message.ballot.replica() != leader || message.ballot < promised()) {
+  if (message.ballot.replica() != leader || is_below_promise(message.ballot)) {
     send_nack(leader, message.ballot, effects);
     return false;
   }
@@ -238,6 +247,13 @@ void Engine::handle(std::size_t, const wire::PeerMessage& message, const wire::V
 
 void Engine::handle(std::size_t, const wire::PeerMessage& message, const wire::CatchUp& catch_up, BodyHandle,
                     Effects& effects) const {
+  if (mutant(Mutant::catchup_serves_uncommitted)) {
+    for (Slot slot = commit() + 1; open_slot(slot) != nullptr && has_room(effects); ++slot) {
+      const Value& value = open_slot(slot)->value;
+      send(message.from, promised(), wire::Chosen{{.header = record_header(slot, promised(), value), .body = {}}}, effects,
+           value.body);
+    }
+  }
   const Slot last = std::min({catch_up.to, commit(), catch_up.from + (catch_up_slots_max - 1)});
   if (catch_up.from == Slot{} || catch_up.from > last) return;
   effects.serves.push_back({message.from, catch_up.from, last});

@@ -121,6 +121,7 @@ class Engine {
   void handle(std::size_t from, const wire::PeerMessage& message, const wire::Chosen& chosen, BodyHandle body, Effects& effects);
   // Whether the value in this accept is new to us and may be voted for.
   enum class AcceptVerdict : std::uint8_t { vote, repeat_vote, ignore, conflict };
+  [[nodiscard]] bool is_below_promise(Ballot ballot) const;
   [[nodiscard]] AcceptVerdict judge(const wire::RecordHeader& record) const;
   [[nodiscard]] bool wants_chosen(const wire::RecordHeader& record) const;
   [[nodiscard]] bool wants_value(const wire::PeerMessage& message, const wire::RecordHeader& record) const;

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/mutant.h"
 #include "consensus/engine.h"
 #include "consensus/engine_send.h"
 
@@ -24,6 +25,7 @@ void Engine::campaign(Effects& effects) {
   election_.begin_campaign();
   proposer_.begin(ballot);
   acceptor_.promise(ballot, self_, effects);
+  if (mutant(Mutant::prepare_before_own_promise)) count_own_promise(effects);
 }
 
 void Engine::count_own_promise(Effects& effects) {
@@ -89,6 +91,8 @@ void Engine::repropose(Effects& effects) {
     Value value;  // nobody reported one: a no-op fills the hole
     if (accepted.chosen) {
       value = accepted.value;
+    } else if (mutant(Mutant::phase1_prefers_own_value) && accepted.present()) {
+      value = accepted.value;
     } else if (found.present()) {
       value = {found.checksum, found.body_bytes, no_body};
       if (accepted.present() && accepted.value.checksum == found.checksum) {
@@ -127,6 +131,7 @@ void Engine::stage_proposal(const Value& value, Effects& effects) {
   for (std::size_t peer = 0; peer < configuration_.size(); ++peer) {
     if (peer != place_) send_accept(slot, peer, effects);
   }
+  if (mutant(Mutant::own_vote_before_durable)) count_vote(place_, proposer_.ballot(), slot, value.checksum);
 }
 
 void Engine::send_accept(Slot slot, std::size_t to, Effects& effects) {

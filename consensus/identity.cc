@@ -1,6 +1,7 @@
 #include "consensus/identity.h"
 
 #include "base/check.h"
+#include "base/mutant.h"
 #include "base/prng.h"
 
 namespace synod::consensus {
@@ -43,7 +44,8 @@ bool Identity::hello(std::size_t member, const Incarnation& incarnation, bool is
 }
 
 bool Identity::admit(std::size_t member, const Incarnation& incarnation) {
-  if (incarnation.disk.is_none() || uuids_[member] != incarnation.disk) return false;
+  if (incarnation.disk.is_none()) return false;
+  if (uuids_[member] != incarnation.disk) return mutant(Mutant::reformatted_votes);
   if (incarnation.open_count < open_counts_[member]) return false;
   open_counts_[member] = incarnation.open_count;
   return true;

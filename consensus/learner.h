@@ -11,6 +11,7 @@
 #include <cstdint>
 
 #include "base/ids.h"
+#include "base/mutant.h"
 #include "consensus/acceptor.h"
 #include "consensus/fingerprint.h"
 #include "wire/limits.h"
@@ -33,7 +34,8 @@ class Learner {
 
   // Whether the first open slot is chosen, as far as we know.
   [[nodiscard]] bool next_is_chosen(const AcceptedSlot& next) const {
-    return next.present() && (next.chosen || (next.ballot == watermark_ballot_ && commit_ < watermark_));
+    const bool voted_with_leader = next.ballot == watermark_ballot_ || mutant(Mutant::commit_stale_record);
+    return next.present() && (next.chosen || (voted_with_leader && commit_ < watermark_));
   }
   void advance() { ++commit_; }
 

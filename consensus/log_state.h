@@ -11,6 +11,7 @@
 
 #include "base/check.h"
 #include "base/ids.h"
+#include "base/mutant.h"
 #include "consensus/sessions.h"
 #include "wire/body.h"
 
@@ -41,6 +42,7 @@ class LogState {
     CHECK_EQ(slot, applied_ + 1);
     const bool is_void = !body.is_noop() && body.header().assumed_chain != chain_;
     if (!is_void) body.for_each_run([&](const wire::RunView& run) { apply_run(slot, run, on_run); });
+    if (is_void && mutant(Mutant::lsn_from_old_base)) tail_ = tail_ + body.header().entries;
     chain_ = wire::extend(chain_, checksum);
     applied_ = slot;
   }

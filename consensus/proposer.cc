@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/mutant.h"
 
 namespace synod::consensus {
 
@@ -36,7 +37,7 @@ bool Proposer::report(std::size_t member, const wire::PromisedSlot& slot, Effect
     found.reporters.add(member);
     return true;
   }
-  if (slot.ballot < found.ballot) return true;
+  if (slot.ballot < found.ballot && !mutant(Mutant::phase1_takes_lower_ballot)) return true;
   if (found.fetched != no_body) effects.releases.push_back(found.fetched);
   found = {slot.ballot, slot.checksum, slot.body_bytes, MemberSet{}, no_body};
   found.reporters.add(member);
@@ -86,6 +87,7 @@ bool Proposer::vote(std::size_t member, Slot slot) {
   ProposedSlot& proposed = proposed_[slot];
   CHECK(proposed.present);
   const bool was_chosen = configuration_.is_phase2_quorum(proposed.votes);
+  if (mutant(Mutant::vote_counted_twice) && proposed.votes.has(member)) member = (member + 1) % configuration_.size();
   proposed.votes.add(member);
   return !was_chosen && configuration_.is_phase2_quorum(proposed.votes);
 }

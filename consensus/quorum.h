@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "base/fixed_vector.h"
 #include "base/ids.h"
+#include "base/mutant.h"
 #include "wire/limits.h"
 
 namespace synod::consensus {
@@ -64,7 +65,9 @@ class Configuration {
   }
 
   [[nodiscard]] constexpr bool is_phase1_quorum(MemberSet set) const { return set.size() >= phase1_; }
-  [[nodiscard]] constexpr bool is_phase2_quorum(MemberSet set) const { return set.size() >= phase2_; }
+  [[nodiscard]] bool is_phase2_quorum(MemberSet set) const {
+    return set.size() + (mutant(Mutant::minority_is_quorum) ? 1 : 0) >= phase2_;
+  }
   // Whether every phase-1 quorum has a member in `set`: nobody outside it can have been promised to behind its back.
   [[nodiscard]] constexpr bool meets_every_phase1_quorum(MemberSet set) const { return set.size() + phase1_ > size(); }
 

@@ -4,6 +4,7 @@
 #include <tuple>
 
 #include "base/check.h"
+#include "base/mutant.h"
 
 namespace synod::consensus {
 
@@ -87,6 +88,7 @@ std::optional<Lsn> Sessions::lsn_of(Place place, Sequence sequence) const {
 }
 
 void Sessions::assign(const Sessions& other) {
+  if (mutant(Mutant::session_lost_on_failover)) return;
   sessions_ = other.sessions_;
   index_ = other.index_;
   size_ = other.size_;

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include "base/check.h"
+#include "base/mutant.h"
 #include "wire/limits.h"
 
 namespace synod::dataplane {
@@ -40,7 +41,8 @@ std::size_t Reassembler::unfinished() const {
 }
 
 std::optional<WholeMessage> Reassembler::add(const wire::PacketHeader& header, Bytes payload, std::uint32_t piece) {
-  const Identity identity{header.incarnation, header.ballot,    header.message_id, header.message_bytes, piece,
+  const std::uint64_t message_id = mutant(Mutant::fragment_mixup) ? 0 : header.message_id;
+  const Identity identity{header.incarnation, header.ballot,    message_id, header.message_bytes, piece,
                           header.source,      header.fragments, header.type};
   const std::size_t place = find_or_start(identity, header);
   Unfinished& message = unfinished_[place];

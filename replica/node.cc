@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/mutant.h"
 #include "replica/recovery.h"
 #include "wire/message.h"
 
@@ -53,6 +54,9 @@ Result<std::unique_ptr<Node>> Node::open(const NodeOptions& options, storage::De
     return std::unexpected(finished.error());
   }
   parts.promised = recovery.promised();
+  if (mutant(Mutant::ballot_reused_after_restart) && parts.promised.replica() == options.self) {
+    parts.promised = Ballot(parts.promised.round() - 1, options.self);
+  }
   parts.members = recovery.members();
   parts.open = recovery.open();
   // To leave out a vote would be to forget it (rule 1).

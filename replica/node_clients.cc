@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/mutant.h"
 #include "replica/node.h"
 #include "wire/client.h"
 
@@ -206,7 +207,7 @@ void Node::on_tail(const wire::Tail& request, const Message& message) {
 
 void Node::answer_tails() {
   if (tails_.empty() || engine_.commit() < engine_.settled_slot()) return;
-  const Probe confirmed = engine_.confirmed_probe();
+  const Probe confirmed = mutant(Mutant::tail_without_probe) ? tails_.front().probe : engine_.confirmed_probe();
   for (; !tails_.empty() && tails_.front().probe <= confirmed; tails_.pop()) {
     answer(tails_.front().route, MessageType::tail_answer, wire::TailAnswer{tails_.front().request, log_.tail()});
   }

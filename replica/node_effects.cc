@@ -46,15 +46,15 @@ void Node::send(const consensus::Send& message) {
   header.ballot = message.ballot;
   header.commit = message.commit;
   header.probe = message.probe;
-  if (const auto* accept = std::get_if<wire::Accept>(&message.payload)) {
-    const wire::RecordHeader& record = accept->record.header;
-    header.message_id = stable_message_id(encoded.type, record.ballot, record.slot);
-    encoded.body = pool_.body({record.body_checksum, record.body_bytes, message.body});
-  } else if (const auto* value = std::get_if<wire::Value>(&message.payload)) {
-    const wire::RecordHeader& record = value->record.header;
-    header.message_id = stable_message_id(encoded.type, record.ballot, record.slot);
-    encoded.body = pool_.body({record.body_checksum, record.body_bytes, message.body});
-  }
+  std::visit(
+      [&](const auto& payload) {
+        if constexpr (requires { payload.record; }) {
+          const wire::RecordHeader& record = payload.record.header;
+          header.message_id = stable_message_id(encoded.type, record.ballot, record.slot);
+          encoded.body = pool_.body({record.body_checksum, record.body_bytes, message.body});
+        }
+      },
+      message.payload);
   messenger_.send(routes_[to], header, encoded.head, encoded.body);
 }
 
@@ -66,7 +66,7 @@ void Node::commit(const consensus::Commit& slot) {
   const std::uint64_t entries = log_.tail() - base;
   counters_.entries_applied += entries;
   if (entries < body->header().entries) ++counters_.slots_void;
-  index_->append(slot.slot, base, staged_[slot.slot.value() % staged_.size()]);
+  index_->append(slot.slot, base, slot.value.checksum, staged_[slot.slot.value() % staged_.size()]);
 }
 
 Slot Node::durable_slot() {

@@ -54,7 +54,7 @@ void Recovery::apply_up_to(Slot commit) {
     }
     const Lsn base = log_.tail();
     log_.apply(slot, record->second.header.body_checksum, *body, [](const consensus::AppliedRun&) {});
-    index_.append(slot, base, {PersistNumber{}, record->second.location});
+    index_.append(slot, base, record->second.header.body_checksum, {PersistNumber{}, record->second.location});
     open_.erase(record);
   }
 }

@@ -17,7 +17,7 @@ struct IndexedSlot {
   Lsn base;                  // of the slot's first entry; equal to the next slot's for one without entries
   std::uint64_t offset = 0;  // of its record on the device
   std::uint32_t bytes = 0;
-  std::uint32_t zero = 0;
+  Checksum checksum;     // of its value
   PersistNumber number;  // of its record; readable once durable
 };
 
@@ -35,10 +35,10 @@ class SlotIndex {
   [[nodiscard]] bool full() const { return commit_.value() >= slots_max_; }
   [[nodiscard]] Slot commit() const { return commit_; }
 
-  void append(Slot slot, Lsn base, const storage::Journal::Staged& record) {
+  void append(Slot slot, Lsn base, Checksum checksum, const storage::Journal::Staged& record) {
     CHECK_EQ(slot, commit_ + 1);
     CHECK(!full());
-    slots_[commit_.value()] = {base, record.location.offset, record.location.bytes, 0, record.number};
+    slots_[commit_.value()] = {base, record.location.offset, record.location.bytes, checksum, record.number};
     commit_ = slot;
   }
   [[nodiscard]] const IndexedSlot& operator[](Slot slot) const {

@@ -37,6 +37,9 @@ class AlignedBuffer {
   [[nodiscard]] Bytes bytes() const { return {data_, size_}; }
   [[nodiscard]] std::size_t size() const { return size_; }
 
+  // For a buffer of which all is touched: a page fault each 2 MiB instead of each 4 KiB, where the kernel has such pages.
+  void prefer_huge_pages() { (void)::madvise(data_, size_, MADV_HUGEPAGE); }
+
   // Gives the memory up without unmapping it: a device that never answered may still write from it or into it.
   void leak() {
     data_ = nullptr;

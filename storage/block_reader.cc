@@ -45,7 +45,9 @@ Result<> write_now(DeviceRef device, std::uint64_t offset, Bytes data) {
                           std::strerror(error)));
 }
 
-BlockReader::BlockReader(DeviceRef device, std::uint64_t end) : device_(device), end_(end), buffer_(window_bytes) {}
+BlockReader::BlockReader(DeviceRef device, std::uint64_t end) : device_(device), end_(end), buffer_(window_bytes) {
+  buffer_.prefer_huge_pages();
+}
 
 Result<Bytes> BlockReader::view(std::uint64_t offset, std::uint64_t bytes) {
   CHECK_LE(bytes, view_bytes_max);

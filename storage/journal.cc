@@ -11,6 +11,7 @@
 
 #include "base/check.h"
 #include "base/crc32c.h"
+#include "base/mutant.h"
 #include "storage/journal_state.h"
 
 namespace synod::storage {
@@ -167,9 +168,10 @@ void Journal::State::finish_write(std::uint64_t sequence, std::int32_t error) {
   }
   block(sequence).state = BlockState::done;
   // After a failure nothing counts as durable any more: what the device says then is not to be trusted.
+  if (mutant(Mutant::durable_by_completion_order)) durable_number = std::max(durable_number, block(sequence).last_number);
   while (!failed && durable_sequence < sent_sequence && block(durable_sequence + 1).state == BlockState::done) {
     ++durable_sequence;
-    durable_number = block(durable_sequence).last_number;
+    durable_number = std::max(durable_number, block(durable_sequence).last_number);
   }
 }
 

@@ -20,7 +20,7 @@ MemoryDevice::MemoryDevice(std::uint64_t size_bytes)
       finished_(operations_max) {
   // Recovery reads the memory before anything is written, which maps the zero page everywhere; each first write to one of those
   // pages would then interrupt every core of the process. Huge pages make that rare.
-  (void)::madvise(memory_.bytes().data(), size_bytes, MADV_HUGEPAGE);
+  memory_.prefer_huge_pages();
 }
 
 void MemoryDevice::touch() {

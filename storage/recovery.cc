@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "base/mutant.h"
 #include "storage/aligned_buffer.h"
 #include "storage/journal_state.h"
 #include "storage/superblock.h"
@@ -107,6 +108,7 @@ Result<std::unique_ptr<Journal>> Journal::open(DeviceRef device, ClusterId expec
   const auto place = state->place(true, block_bytes(0));
   if (!place)
     return fail("the journal is full, and so is its reserve: this replica can neither vote nor promise; join as a new member");
+  if (mutant(Mutant::tail_resurrected)) return std::unique_ptr<Journal>(new Journal(std::move(state)));
   state->begin_block(*place);
   state->close_open_block();
   state->send(state->block(state->last_sequence));

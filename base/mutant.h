@@ -1,0 +1,111 @@
+// Deliberate bugs, to measure the tests by (DeMillo, Lipton, Sayward, "Hints on Test Data Selection", 1978). Compiled out of
+// every build but one that was configured for them:
+//
+//   -Dmutant=none   the default: mutant(...) is false at compile time and leaves nothing behind
+//   -Dmutant=NAME   that one is compiled in
+//   -Dmutant=any    all of them are, and SYNOD_MUTANT=NAME in the environment chooses one when the process starts
+//
+// `./dev.sh mutants` says which of them the simulator catches, how fast, and by which check. Each stands where the rule is that
+// it breaks, on one line where possible.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <cstdlib>
+#include <string_view>
+
+namespace synod {
+
+enum class Mutant : std::uint8_t {
+  none,
+  // rule 1, durable before visible
+  reply_before_durable,
+  own_vote_before_durable,
+  promise_omits_staged_accept,
+  accept_below_promise,
+  // rule 2, ballots
+  prepare_before_own_promise,
+  ballot_reused_after_restart,
+  // choosing values
+  phase1_prefers_own_value,
+  phase1_takes_lower_ballot,
+  vote_counted_twice,
+  minority_is_quorum,
+  // rule 3, learning
+  commit_stale_record,
+  catchup_serves_uncommitted,
+  // rule 5, identity
+  reformatted_votes,
+  // the journal
+  torn_tail_is_data,
+  misdirected_accepted,
+  tail_resurrected,
+  durable_by_completion_order,
+  // rules 7 and 8, clients
+  session_lost_on_failover,
+  evicted_is_new,
+  lsn_from_old_base,
+  tail_without_probe,
+  // packets
+  fragment_mixup,
+  count_
+};
+
+inline constexpr std::array<std::string_view, static_cast<std::size_t>(Mutant::count_)> mutant_names{
+    "none",
+    "reply-before-durable",
+    "own-vote-before-durable",
+    "promise-omits-staged-accept",
+    "accept-below-promise",
+    "prepare-before-own-promise",
+    "ballot-reused-after-restart",
+    "phase1-prefers-own-value",
+    "phase1-takes-lower-ballot",
+    "vote-counted-twice",
+    "minority-is-quorum",
+    "commit-stale-record",
+    "catchup-serves-uncommitted",
+    "reformatted-votes",
+    "torn-tail-is-data",
+    "misdirected-accepted",
+    "tail-resurrected",
+    "durable-by-completion-order",
+    "session-lost-on-failover",
+    "evicted-is-new",
+    "lsn-from-old-base",
+    "tail-without-probe",
+    "fragment-mixup",
+};
+
+// Mutant::count_ when there is none of that name.
+[[nodiscard]] constexpr Mutant mutant_of(std::string_view name) {
+  for (std::size_t i = 0; i < mutant_names.size(); ++i) {
+    if (mutant_names[i] == name) return static_cast<Mutant>(i);
+  }
+  return Mutant::count_;
+}
+
+#if defined(SYNOD_MUTANT_ANY)
+
+// Read once; a name that is unknown means none, and the simulator refuses it.
+inline const Mutant active_mutant = [] {
+  const char* name = std::getenv("SYNOD_MUTANT");
+  return name == nullptr ? Mutant::none : mutant_of(name);
+}();
+[[nodiscard]] inline bool mutant(Mutant which) {
+  return which == active_mutant;
+}
+
+#else
+
+#if !defined(SYNOD_MUTANT_NAME)
+#define SYNOD_MUTANT_NAME "none"
+#endif
+static_assert(mutant_of(SYNOD_MUTANT_NAME) != Mutant::count_, "-Dmutant=NAME: no mutant has this name");
+[[nodiscard]] constexpr bool mutant(Mutant which) {
+  return which == mutant_of(SYNOD_MUTANT_NAME);
+}
+
+#endif
+
+}  // namespace synod

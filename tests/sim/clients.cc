@@ -1,0 +1,177 @@
+#include "tests/sim/clients.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "wire/body.h"
+#include "wire/cluster.h"
+
+namespace synod::sim {
+
+namespace {
+
+client::SessionOptions session_options(std::uint64_t append_timeout_us) {
+  client::SessionOptions options;
+  options.entries_in_flight_max = 64;
+  options.bytes_in_flight_max = (1U << 20) + (64U << 10);
+  options.append_timeout_us = append_timeout_us;
+  options.leader.silence_us_max = 20'000;
+  options.leader.probe_us_max = 10'000;
+  options.leader.suspect_us = 20'000;
+  return options;
+}
+
+dataplane::LocalIdentity identity(std::size_t number) {
+  dataplane::LocalIdentity local{wire::cluster_id("sim"), GroupId{}, ReplicaId{}, {}};
+  local.incarnation.disk.bytes[0] = std::byte{0xC1};
+  local.incarnation.disk.bytes[1] = static_cast<std::byte>(number);
+  local.incarnation.open_count = 1;
+  return local;
+}
+
+}  // namespace
+
+Client::Client(Cluster& cluster, Network& network, Oracle& oracle, Known& known, std::size_t number,
+               std::uint64_t append_timeout_us)
+    : cluster_(cluster),
+      network_(network),
+      oracle_(oracle),
+      known_(known),
+      endpoint_(client_endpoint(number)),
+      port_(network, endpoint_),
+      messenger_(identity(number), {}),
+      session_(cluster.peers(), session_options(append_timeout_us), number % cluster.size()) {
+  messenger_.add_port(dataplane::PortRef(port_));
+}
+
+bool Client::append(std::string payload) {
+  if (!session_.try_append(std::as_bytes(std::span(payload)), network_.now_us)) return false;
+  appends_.push_back({std::move(payload), known_.acknowledged, counters_.sessions, {}});
+  return true;
+}
+
+void Client::ask_tail(std::uint64_t timeout_us) {
+  asked_ = Asked::tail;
+  least_tail_ = std::max(known_.acknowledged, known_.tail);
+  session_.call().start_tail(session_.next_request(), network_.now_us, timeout_us);
+}
+
+void Client::ask_read(Lsn from, Lsn to, std::optional<std::size_t> place, std::uint64_t timeout_us) {
+  asked_ = Asked::read;
+  read_from_ = from;
+  last_read_ = 0;
+  std::optional<client::Peer> peer;
+  if (place) peer = cluster_.peers()[*place];
+  session_.call().start_read(session_.next_request(), from, to, 16U << 10, peer, network_.now_us, timeout_us);
+}
+
+void Client::poll() {
+  messenger_.poll([&](const dataplane::Message& message) { session_.on_message(message, network_.now_us); });
+  session_.on_tick(messenger_, network_.now_us);
+  take_completions();
+  take_answer();
+}
+
+void Client::take_completions() {
+  while (const auto completion = session_.poll_completion()) {
+    Append& append = appends_[finished_++];
+    append.outcome = completion->outcome;
+    switch (completion->outcome) {
+      case client::Outcome::appended:
+        ++counters_.appended;
+        check_appended(append, completion->lsn);
+        break;
+      case client::Outcome::not_appended: ++counters_.not_appended; break;
+      case client::Outcome::unknown: ++counters_.unknown; break;
+    }
+  }
+  if (!session_.ended()) return;
+  if (session_.end_reason() == client::EndReason::evicted && !oracle_.was_evicted(session_.id())) {
+    oracle_.fail("sessions live on", fmt::format("session {} was called evicted, and it is in the table", session_.id().value()));
+  }
+  session_.reopen();
+  ++counters_.sessions;
+}
+
+void Client::check_appended(const Append& append, Lsn lsn) {
+  const auto found = oracle_.lsn_of(append.payload);
+  if (!found) {
+    return oracle_.fail("acknowledged is chosen",
+                        fmt::format("acknowledged at {} and not in the log: {}", lsn.value(), append.payload.substr(0, 30)));
+  }
+  if (*found != lsn) {
+    return oracle_.fail("acknowledged where it is", fmt::format("acknowledged at {} and chosen at {}: {}", lsn.value(),
+                                                                found->value(), append.payload.substr(0, 30)));
+  }
+  if (lsn < append.behind) {
+    return oracle_.fail("order agrees with real time",
+                        fmt::format("{} lies at {}, and {} entries were acknowledged before it was asked for",
+                                    append.payload.substr(0, 30), lsn.value(), append.behind.value()));
+  }
+  known_.acknowledged = std::max(known_.acknowledged, lsn + 1);
+  const Slot slot = oracle_.slot_of(lsn);
+  if (slot <= checked_slot_) return;
+  checked_slot_ = slot;
+  if (cluster_.is_on_a_quorum_of_disks(slot)) return;
+  oracle_.fail("acknowledged is durable",
+               fmt::format("acknowledged at {}, and slot {} is on no quorum of disks", lsn.value(), slot.value()));
+}
+
+void Client::take_answer() {
+  client::Call& call = session_.call();
+  if (asked_ == Asked::nothing || call.waiting()) return;
+  if (call.state() == client::CallState::answered) {
+    if (asked_ == Asked::tail) check_tail(call.tail());
+    if (asked_ == Asked::read) check_read(call);
+  }
+  asked_ = Asked::nothing;
+}
+
+void Client::check_tail(Lsn tail) {
+  ++counters_.tails;
+  if (tail < least_tail_) {
+    oracle_.fail("the tail is current",
+                 fmt::format("a tail of {}, and {} was known before it was asked for", tail.value(), least_tail_.value()));
+  }
+  if (tail > oracle_.tail()) {
+    oracle_.fail("the tail is chosen",
+                 fmt::format("a tail of {}, and {} entries are chosen", tail.value(), oracle_.tail().value()));
+  }
+  known_.tail = std::max(known_.tail, tail);
+}
+
+void Client::check_read(const client::Call& call) {
+  ++counters_.reads;
+  Bytes rest = call.entries();
+  for (std::uint32_t i = 0; i < call.read().count; ++i) {
+    const wire::EntrySplit split = wire::split_entry(rest);
+    rest = split.rest;
+    const std::string_view entry(reinterpret_cast<const char*>(split.payload.data()), split.payload.size());
+    const std::uint64_t lsn = read_from_.value() + i;
+    if (lsn < oracle_.entries().size() && oracle_.entries()[lsn] == entry) continue;
+    return oracle_.fail("reads are the log", fmt::format("position {} was read as {}", lsn, entry.substr(0, 30)));
+  }
+  last_read_ = call.read().count;
+}
+
+void Client::check_history() {
+  Lsn behind;  // the session's last entry, plus one
+  std::uint64_t session = 0;
+  for (const Append& append : appends_) {
+    const auto found = oracle_.lsn_of(append.payload);
+    if (append.outcome == client::Outcome::appended && !found) {
+      oracle_.fail("acknowledged is kept", fmt::format("acknowledged and lost: {}", append.payload.substr(0, 30)));
+    }
+    if (append.outcome == client::Outcome::not_appended && found) {
+      oracle_.fail("not appended is not in the log", append.payload.substr(0, 30));
+    }
+    if (append.session != session) behind = Lsn{};
+    session = append.session;
+    if (!found) continue;
+    if (*found < behind) oracle_.fail("a session's order", append.payload.substr(0, 30));
+    behind = *found + 1;
+  }
+}
+
+}  // namespace synod::sim

@@ -1,0 +1,90 @@
+// The clients: production sessions, and a note of everything that they were told, checked as it comes (after Jepsen's Kafka
+// workload, and Herlihy and Wing's linearizability for a log, whose order is its own witness):
+//
+//   append   acknowledged at the position where the chosen log has it, exactly once, behind everything that was acknowledged
+//            before it was asked for, and on a quorum of disks. What is "not appended" is never in the log
+//   tail     covers everything acknowledged before the question, and nothing that is not chosen; never goes back
+//   read     the entries of the chosen log from the asked position on, without a gap
+//   session  its entries are in its order; evicted only when the table was full
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "client/session.h"
+#include "tests/sim/cluster.h"
+
+namespace synod::sim {
+
+// What all clients together know.
+struct Known {
+  Lsn acknowledged;  // highest acknowledged position, plus one
+  Lsn tail;          // highest tail answered
+};
+
+struct ClientCounters {
+  std::uint64_t appended = 0;
+  std::uint64_t unknown = 0;
+  std::uint64_t not_appended = 0;
+  std::uint64_t tails = 0;
+  std::uint64_t reads = 0;
+  std::uint64_t sessions = 0;
+};
+
+class Client {
+ public:
+  Client(Cluster& cluster, Network& network, Oracle& oracle, Known& known, std::size_t number, std::uint64_t append_timeout_us);
+
+  // False: its window is full.
+  bool append(std::string payload);
+  // Asks for the tail, or reads, if it is not waiting for an answer.
+  void ask_tail(std::uint64_t timeout_us);
+  void ask_read(Lsn from, Lsn to, std::optional<std::size_t> place, std::uint64_t timeout_us);
+  void poll();
+
+  [[nodiscard]] bool is_idle() { return session_.unfinished() == 0; }
+  [[nodiscard]] bool is_waiting() { return session_.call().waiting(); }
+  // Entries of the last read, in order from where it was asked.
+  [[nodiscard]] std::size_t last_read() const { return last_read_; }
+  [[nodiscard]] SessionId session() const { return session_.id(); }
+  [[nodiscard]] dataplane::Endpoint endpoint() const { return endpoint_; }
+  [[nodiscard]] const ClientCounters& counters() const { return counters_; }
+  // The whole history once more against the finished log.
+  void check_history();
+
+ private:
+  struct Append {
+    std::string payload;
+    Lsn behind;  // acknowledged when it was asked for
+    std::uint64_t session = 0;
+    std::optional<client::Outcome> outcome;
+  };
+  enum class Asked : std::uint8_t { nothing, tail, read };
+
+  void take_completions();
+  void take_answer();
+  void check_appended(const Append& append, Lsn lsn);
+  void check_tail(Lsn tail);
+  void check_read(const client::Call& call);
+
+  Cluster& cluster_;
+  Network& network_;
+  Oracle& oracle_;
+  Known& known_;
+  dataplane::Endpoint endpoint_;
+  Port port_;
+  dataplane::Messenger messenger_;
+  client::Session session_;
+  std::vector<Append> appends_;
+  std::size_t finished_ = 0;
+  Slot checked_slot_;  // on a quorum of disks
+  Asked asked_ = Asked::nothing;
+  Lsn least_tail_;
+  Lsn read_from_;
+  std::size_t last_read_ = 0;
+  ClientCounters counters_;
+};
+
+}  // namespace synod::sim

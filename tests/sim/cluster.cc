@@ -1,0 +1,347 @@
+#include "tests/sim/cluster.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "storage/format.h"
+#include "storage/layout.h"
+#include "wire/cluster.h"
+#include "wire/message.h"
+
+namespace synod::sim {
+
+using storage::DeviceRef;
+
+namespace {
+
+constexpr std::uint64_t disk_bytes = 12U << 20;
+constexpr std::uint64_t segment_bytes = 2U << 20;
+
+// Short ones: a run has many elections.
+consensus::Timeouts timeouts(const Options& options) {
+  return {.heartbeat_us = 2'000,
+          .election_us_min = 12'000,
+          .election_us_max = 24'000,
+          .campaign_us = 8'000,
+          .resend_us = 3'000,
+          .catch_up_us = 1'000,
+          .step_down_us = options.step_down_us,
+          .silence_us_per_tick_max = 10'000};
+}
+
+ClusterId cluster_id() {
+  return wire::cluster_id("sim");
+}
+
+std::vector<ReplicaId> ids_of(std::size_t members) {
+  std::vector<ReplicaId> ids;
+  for (std::size_t place = 0; place < members; ++place) ids.emplace_back(static_cast<std::uint16_t>(place + 1));
+  return ids;
+}
+
+Uuid uuid_of(std::size_t place, std::uint64_t number) {
+  Uuid uuid;
+  uuid.bytes[0] = static_cast<std::byte>(place + 1);
+  uuid.bytes[1] = static_cast<std::byte>(number);
+  uuid.bytes[15] = std::byte{0xD1};
+  return uuid;
+}
+
+}  // namespace
+
+consensus::Configuration Cluster::configuration_of(const Options& options) {
+  return {ids_of(options.members), options.phase1, options.phase2};
+}
+
+Cluster::Cluster(const Options& options, Network& network, Oracle& oracle, const Trace& trace)
+    : options_(options),
+      network_(network),
+      oracle_(oracle),
+      trace_(trace),
+      prng_(stream(options.seed, 3)),
+      crash_prng_(stream(options.seed, 4)),
+      ids_(ids_of(options.members)),
+      configuration_(configuration_of(options)) {
+  network_.on_sent = [this](dataplane::Endpoint from, dataplane::Endpoint, Bytes packet) { listen(from, packet); };
+  members_.resize(options.members);
+  for (std::size_t place = 0; place < size(); ++place) {
+    Member& member = members_[place];
+    member.port = std::make_unique<Port>(network_, replica_endpoint(place));
+    member.idle = static_cast<Idle>(prng_.below(3));
+    if (options[Fault::drift] > 0) {
+      member.clock.rate_permille = 1000 - options[Fault::drift] + prng_.below(2 * options[Fault::drift] + 1);
+    }
+    make_disk(place, 1);
+    member.first_disk = uuid_of(place, 1);
+  }
+}
+
+void Cluster::make_disk(std::size_t place, std::uint64_t number) {
+  Member& member = members_[place];
+  member.disk = std::make_unique<Disk>(disk_bytes, stream(options_.seed, 0x100 * number + 0x10 + place));
+  member.ledger = std::make_unique<Ledger>();
+  const auto superblock = storage::plan_superblock({.cluster = cluster_id(),
+                                                    .replica = ids_[place],
+                                                    .members = static_cast<std::uint16_t>(size()),
+                                                    .disk = uuid_of(place, number),
+                                                    .capacity_bytes = disk_bytes - storage::segments_offset,
+                                                    .segment_bytes = segment_bytes});
+  CHECK(superblock.has_value());
+  for (std::size_t copy = 0; copy < storage::superblock_copies; ++copy) {
+    store(member.disk->sectors().subspan(copy * storage::device_block_bytes), storage::seal(*superblock));
+  }
+  watch_disk(place);
+}
+
+void Cluster::watch_disk(std::size_t place) {
+  Disk& disk = *members_[place].disk;
+  Ledger& ledger = *members_[place].ledger;
+  disk.on_asked = [&ledger](std::uint64_t offset, Bytes data) { ledger.asked(offset, data); };
+  disk.on_landed = [&ledger](std::uint64_t offset, Bytes data) { ledger.landed(offset, data); };
+  ledger.on_value = [this](Slot slot, Checksum checksum, Bytes body) { oracle_.value(slot, checksum, body); };
+  ledger.on_vote = [this, place](const Vote& vote) { oracle_.vote(place, vote); };
+}
+
+std::vector<client::Peer> Cluster::peers() const {
+  std::vector<client::Peer> peers;
+  for (std::size_t place = 0; place < size(); ++place) peers.push_back({ids_[place], {0, replica_endpoint(place)}});
+  return peers;
+}
+
+std::optional<std::size_t> Cluster::leader() const {
+  std::optional<std::size_t> leader;
+  for (std::size_t place = 0; place < size(); ++place) {
+    if (!members_[place].is_up() || !members_[place].node->engine().is_leader()) continue;
+    const bool newer = !leader || members_[place].node->engine().promised() > members_[*leader].node->engine().promised();
+    if (newer) leader = place;
+  }
+  return leader;
+}
+
+// --- one turn ---------------------------------------------------------------------------------------------------------------
+
+std::uint64_t Cluster::poll(std::size_t place) {
+  Member& member = members_[place];
+  replica::Node& node = *member.node;
+  member.disk->now_us = network_.now_us;
+  const consensus::Engine before = node.engine();
+  const bool was_busy = node.poll_once(member.clock.at(network_.now_us));
+  node.engine().check_now();
+  consensus::Engine::check_delta(before, node.engine());
+  oracle_.replica_applied(place, node.log().applied(), node.log().chain(), node.log().tail());
+  node.flush();
+  node.submit();
+  note_repair(place, before.commit());
+  note_leader();
+  if (member.cut_at_next_write && member.disk->has_writes_in_flight()) cut_power(place);
+  return next_turn_us(member, was_busy);
+}
+
+// What it commits was learned from a peer if its disk holds no vote for it.
+void Cluster::note_repair(std::size_t place, Slot before) {
+  Member& member = members_[place];
+  const Slot commit = member.node->engine().commit();
+  if (!member.is_behind || commit == before || member.ledger->votes().contains(commit)) return;
+  member.is_behind = false;
+  ++counters_.repairs;
+  trace_(network_.now_us, "replica {} is brought up to date by its peers, slot {}", place + 1, commit.value());
+}
+
+std::uint64_t Cluster::next_turn_us(const Member& member, bool was_busy) {
+  if (was_busy) return prng_.between(5, 25);
+  switch (member.idle) {
+    case Idle::spin: return prng_.between(30, 60);
+    case Idle::yield: return prng_.between(50, 200);
+    case Idle::sleep: return prng_.between(100, 1'000);
+  }
+  return 50;
+}
+
+void Cluster::note_leader() {
+  const auto leads = leader();
+  if (!leads) return;
+  const Ballot ballot = members_[*leads].node->engine().promised();
+  if (ballot <= last_leader_) return;
+  last_leader_ = ballot;
+  ++counters_.leader_changes;
+  trace_(network_.now_us, "replica {} leads in ballot ({}, {}), commit {}", *leads + 1, ballot.round(), ballot.replica().value(),
+         node(*leads).engine().commit().value());
+}
+
+// --- up and down ------------------------------------------------------------------------------------------------------------
+
+void Cluster::start(std::size_t place) {
+  Member& member = members_[place];
+  CHECK(!member.is_up());
+  member.back_at_us = 0;
+  member.disk->revive();
+  member.disk->opening = true;
+  member.disk->conduct.misread_end = member.ledger->covered_offset();
+  if (crash_prng_.chance(options_[Fault::storm], 20) && options_[Fault::storm] > 0) {
+    member.disk->dies_after_writes = static_cast<std::uint32_t>(crash_prng_.below(6));
+  }
+  const std::uint64_t read_faults = member.disk->counters().read_faults;
+  member.ledger->starting();
+  ++counters_.starts;
+  auto opened = replica::Node::open(
+      {.cluster = cluster_id(),
+       .self = ids_[place],
+       .configuration = configuration_,
+       .timeouts = timeouts(options_),
+       .journal = {.block_bytes_target = options_.block_bytes_target, .writes_in_flight = options_.writes_in_flight},
+       .window_slots = options_.window_slots,
+       .seed = prng_.next()},
+      DeviceRef(*member.disk));
+  member.disk->opening = false;
+  if (member.disk->is_dead()) {
+    ++counters_.starts_cut;
+    trace_(network_.now_us, "replica {} lost power in its recovery", place + 1);
+    member.back_at_us = network_.now_us + crash_prng_.below(5'000);
+    return;
+  }
+  if (!opened) {
+    ++counters_.starts_refused;
+    trace_(network_.now_us, "replica {} refuses to start: {}", place + 1, opened.error().text);
+    const bool had_read_fault = member.disk->counters().read_faults != read_faults;
+    const bool excused = member.is_damaged || had_read_fault || member.is_swapped;
+    if (!excused) oracle_.fail("a healthy disk opens", fmt::format("replica {}: {}", place + 1, opened.error().text));
+    if (member.is_damaged && !had_read_fault && !member.is_swapped) member.is_lost = true;
+    if (had_read_fault) member.back_at_us = network_.now_us + crash_prng_.between(1'000, 10'000);
+    return;
+  }
+  if (member.is_swapped) return oracle_.fail("a foreign disk is refused", fmt::format("replica {} started with it", place + 1));
+  member.node = *std::move(opened);
+  const std::uint8_t port = member.node->add_port(dataplane::PortRef(*member.port));
+  for (std::size_t peer = 0; peer < size(); ++peer) {
+    if (peer != place) member.node->set_route(ids_[peer], {port, replica_endpoint(peer)});
+  }
+  const std::string missing = member.ledger->started(member.disk->sectors());
+  if (!missing.empty()) oracle_.fail("recovery keeps what was durable", fmt::format("replica {}: {}", place + 1, missing));
+  check_word_kept(place);
+  member.is_behind = true;
+  trace_(network_.now_us, "replica {} starts: open {}, promised ({}, {}), commit {}", place + 1, member.ledger->open_count(),
+         node(place).engine().promised().round(), node(place).engine().promised().replica().value(),
+         node(place).engine().commit().value());
+}
+
+void Cluster::went_down(std::size_t place) {
+  Member& member = members_[place];
+  member.cut_at_next_write = false;
+  member.node.reset();
+  network_.forget(replica_endpoint(place));
+  counters_.undone += member.disk->undo_misdirected_behind(member.ledger->covered_offset());
+}
+
+void Cluster::kill(std::size_t place) {
+  trace_(network_.now_us, "replica {} is killed", place + 1);
+  ++counters_.kills;
+  members_[place].disk->kill();
+  went_down(place);
+}
+
+void Cluster::cut_power(std::size_t place) {
+  const Cut cut = members_[place].disk->cut_power();
+  trace_(network_.now_us, "replica {} loses power: of its writes in flight {} are whole, {} torn, {} absent", place + 1,
+         cut.whole, cut.torn, cut.absent);
+  ++counters_.cuts;
+  counters_.cuts_torn += cut.torn > 0 ? 1 : 0;
+  went_down(place);
+}
+
+void Cluster::format_again(std::size_t place) {
+  Member& member = members_[place];
+  CHECK(!member.is_up());
+  member.is_lost = true;
+  make_disk(place, 2);
+}
+
+void Cluster::swap_disks(std::size_t a, std::size_t b) {
+  CHECK(!members_[a].is_up() && !members_[b].is_up());
+  std::swap(members_[a].disk, members_[b].disk);
+  std::swap(members_[a].ledger, members_[b].ledger);
+  members_[a].is_swapped = members_[b].is_swapped = !members_[a].is_swapped;
+}
+
+// --- checks -----------------------------------------------------------------------------------------------------------------
+
+void Cluster::listen(dataplane::Endpoint from, Bytes packet) {
+  const auto view = wire::decode_packet(packet);
+  if (!view || from.address != 1) return;
+  if (trace_.packets) {
+    trace_(network_.now_us, "  {} -> {}: {} ballot ({}, {}) commit {}", from.port, view->header.destination.value(),
+           wire::name(view->header.type), view->header.ballot.round(), view->header.ballot.replica().value(),
+           view->header.commit.value());
+  }
+  check_visible(from.port - 1U, *view);
+}
+
+// Durable before visible.
+void Cluster::check_visible(std::size_t place, const wire::PacketView& packet) {
+  const wire::PacketHeader& header = packet.header;
+  const Member& member = members_[place];
+  const bool is_promise = header.type == wire::MessageType::promise || header.type == wire::MessageType::prepare;
+  if (!is_promise && header.type != wire::MessageType::accepted) return;
+  if (header.incarnation.disk != member.first_disk) {
+    return oracle_.fail("a lost disk never votes",
+                        fmt::format("replica {} says {} with a new disk", place + 1, wire::name(header.type)));
+  }
+  if (is_promise) return check_promise_visible(place, header);
+  const auto decoded = wire::decode_peer_message(header, packet.payload, {});
+  if (!decoded) return oracle_.fail("replicas speak the protocol", "an Accepted that nobody can decode");
+  const auto& accepted = std::get<wire::Accepted>(decoded->payload);
+  // Who has learned from a peer that a value is chosen may vote for it at any time: no other will ever be.
+  if (member.ledger->holds_chosen(accepted.slot, accepted.checksum)) return;
+  if (member.ledger->holds_vote({accepted.slot, header.ballot, accepted.checksum})) return;
+  oracle_.fail("durable before visible",
+               fmt::format("replica {} says accepted in slot {}, ballot ({}, {}), and its disk does not", place + 1,
+                           accepted.slot.value(), header.ballot.round(), header.ballot.replica().value()));
+}
+
+void Cluster::check_promise_visible(std::size_t place, const wire::PacketHeader& header) {
+  if (members_[place].ledger->promised() >= header.ballot) return;
+  oracle_.fail("durable before visible",
+               fmt::format("replica {} says {} ({}, {}) and its disk holds no promise of that ballot", place + 1,
+                           wire::name(header.type), header.ballot.round(), header.ballot.replica().value()));
+}
+
+void Cluster::check_word_kept(std::size_t place) {
+  const consensus::Engine& engine = node(place).engine();
+  const Ledger& ledger = *members_[place].ledger;
+  if (engine.promised() < ledger.promised()) {
+    return oracle_.fail("promises are kept", fmt::format("replica {} has forgotten a promise", place + 1));
+  }
+  for (auto at = ledger.votes().upper_bound(engine.commit()); at != ledger.votes().end(); ++at) {
+    const Vote& vote = at->second;
+    const consensus::AcceptedSlot* open = engine.open_slot(vote.slot);
+    const bool kept = open != nullptr && (open->chosen || open->ballot > vote.ballot ||
+                                          (open->ballot == vote.ballot && open->value.checksum == vote.checksum));
+    if (!kept) {
+      return oracle_.fail("votes are kept",
+                          fmt::format("replica {} has forgotten its vote in slot {}", place + 1, vote.slot.value()));
+    }
+  }
+}
+
+bool Cluster::has_settled(const std::vector<std::size_t>& core) const {
+  const auto leads = leader();
+  if (!leads) return false;
+  return std::ranges::all_of(core, [&](std::size_t place) {
+    const Member& member = members_[place];
+    return member.is_up() && member.node->engine().commit() == members_[*leads].node->engine().next_slot() - 1;
+  });
+}
+
+bool Cluster::is_on_a_quorum_of_disks(Slot slot) const {
+  const auto checksum = oracle_.chosen(slot);
+  if (!checksum) return false;
+  consensus::MemberSet holders;
+  for (std::size_t place = 0; place < size(); ++place) {
+    const Member& member = members_[place];
+    if (slot <= member.believed_up_to || member.ledger->holds(slot, *checksum, member.disk->sectors())) holders.add(place);
+  }
+  return configuration_.is_phase2_quorum(holders);
+}
+
+}  // namespace synod::sim

@@ -1,0 +1,119 @@
+// The replicas: production nodes on simulated disks and ports, each with a clock of its own, in one thread.
+//
+// Whatever leaves a node and whatever reaches a disk is watched here: nothing may be said before the record behind it is on the
+// sectors, and a replica that comes back must stand by everything that it has said.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "client/leader.h"
+#include "replica/node.h"
+#include "tests/sim/disk.h"
+#include "tests/sim/faults.h"
+#include "tests/sim/ledger.h"
+#include "tests/sim/network.h"
+#include "tests/sim/oracle.h"
+#include "tests/sim/trace.h"
+
+namespace synod::sim {
+
+// A monotonic clock that runs too fast or too slow, and sometimes jumps ahead.
+struct Clock {
+  std::uint64_t rate_permille = 1000;
+  std::uint64_t ahead_us = 0;
+
+  [[nodiscard]] std::uint64_t at(std::uint64_t now_us) const { return now_us / 1000 * rate_permille + ahead_us; }
+};
+
+enum class Idle : std::uint8_t { spin, yield, sleep };
+
+struct Member {
+  std::unique_ptr<Port> port;
+  std::unique_ptr<Disk> disk;
+  std::unique_ptr<Ledger> ledger;
+  std::unique_ptr<replica::Node> node;
+  Clock clock;
+  Idle idle = Idle::spin;
+  std::uint64_t paused_until_us = 0;
+  std::uint64_t back_at_us = 0;    // of a replica that is down: when it starts again. 0: it does not
+  bool is_damaged = false;         // its disk has lost something that was durable
+  bool is_behind = false;          // it came back, and has yet to learn what it missed
+  bool is_lost = false;            // it never votes again
+  bool is_swapped = false;         // it holds another machine's disk just now
+  bool cut_at_next_write = false;  // power goes as soon as a write is in flight
+  Uuid first_disk;                 // the one that was introduced to the others
+  Slot believed_up_to;             // slots chosen before its damage count as held: they may have been what was hit
+
+  [[nodiscard]] bool is_up() const { return node != nullptr; }
+};
+
+struct ClusterCounters {
+  std::uint64_t starts = 0;
+  std::uint64_t starts_refused = 0;
+  std::uint64_t starts_cut = 0;  // power went during recovery
+  std::uint64_t kills = 0;
+  std::uint64_t cuts = 0;
+  std::uint64_t cuts_torn = 0;  // with at least one torn write
+  std::uint64_t undone = 0;     // misdirected writes that nobody could have noticed
+  std::uint64_t leader_changes = 0;
+  std::uint64_t repairs = 0;  // replicas that came back behind the others and were brought up to date by them
+};
+
+class Cluster {
+ public:
+  [[nodiscard]] static consensus::Configuration configuration_of(const Options& options);
+  Cluster(const Options& options, Network& network, Oracle& oracle, const Trace& trace);
+
+  [[nodiscard]] std::size_t size() const { return members_.size(); }
+  [[nodiscard]] Member& member(std::size_t place) { return members_[place]; }
+  [[nodiscard]] const Member& member(std::size_t place) const { return members_[place]; }
+  [[nodiscard]] replica::Node& node(std::size_t place) { return *members_[place].node; }
+  [[nodiscard]] const consensus::Configuration& configuration() const { return configuration_; }
+  [[nodiscard]] std::vector<client::Peer> peers() const;
+  [[nodiscard]] std::optional<std::size_t> leader() const;
+  [[nodiscard]] const ClusterCounters& counters() const { return counters_; }
+
+  // One turn of a live node's loop. Returns after how long it wants the next one.
+  std::uint64_t poll(std::size_t place);
+  // Starts a replica that is down. It may refuse because of its disk, or go down again in its recovery: then it stays down.
+  void start(std::size_t place);
+  void kill(std::size_t place);
+  void cut_power(std::size_t place);
+
+  // A new disk under the old id.
+  void format_again(std::size_t place);
+  void swap_disks(std::size_t a, std::size_t b);
+  // Whether the members of `core` have committed the same slots, and nothing is on its way.
+  [[nodiscard]] bool has_settled(const std::vector<std::size_t>& core) const;
+  // Whether at least a phase-2 quorum of disks holds the chosen value of `slot` on its sectors.
+  [[nodiscard]] bool is_on_a_quorum_of_disks(Slot slot) const;
+
+ private:
+  void make_disk(std::size_t place, std::uint64_t number);
+  void watch_disk(std::size_t place);
+  void listen(dataplane::Endpoint from, Bytes packet);
+  void check_visible(std::size_t place, const wire::PacketView& packet);
+  void check_promise_visible(std::size_t place, const wire::PacketHeader& header);
+  void check_word_kept(std::size_t place);
+  void went_down(std::size_t place);
+  void note_leader();
+  void note_repair(std::size_t place, Slot before);
+  [[nodiscard]] std::uint64_t next_turn_us(const Member& member, bool was_busy);
+
+  const Options& options_;
+  Network& network_;
+  Oracle& oracle_;
+  const Trace& trace_;
+  Prng prng_;
+  Prng crash_prng_;
+  std::vector<ReplicaId> ids_;
+  consensus::Configuration configuration_;
+  std::vector<Member> members_;
+  Ballot last_leader_;
+  ClusterCounters counters_;
+};
+
+}  // namespace synod::sim

@@ -1,0 +1,87 @@
+// What one replica's disk holds, read from the bytes that reached its sectors and never from the replica's memory.
+//
+// A block takes effect when it and every block before it are on the sectors and reported so: only then may the replica speak of
+// what is in it. After a crash recovery may find more (writes that nobody heard the end of), and must not find less.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/ids.h"
+#include "storage/layout.h"
+#include "wire/record.h"
+
+namespace synod::sim {
+
+struct Vote {
+  Slot slot;
+  Ballot ballot;
+  Checksum checksum;
+  auto operator<=>(const Vote&) const = default;
+};
+
+class Ledger {
+ public:
+  // A value was seen, and a vote took effect.
+  std::function<void(Slot, Checksum, Bytes body)> on_value;
+  std::function<void(const Vote&)> on_vote;
+
+  // The disk was asked for a write; it is on the sectors.
+  void asked(std::uint64_t offset, Bytes data);
+  void landed(std::uint64_t offset, Bytes data);
+
+  // The process starts. Afterwards `landed` is told of the first block of the new open; call `started` when it has opened.
+  void starting() { expects_first_block_ = true; }
+  // Something is missing that had taken effect: what, or nothing.
+  [[nodiscard]] std::string started(Bytes sectors);
+
+  // In effect:
+  [[nodiscard]] Ballot promised() const { return promised_; }
+  [[nodiscard]] bool holds_vote(const Vote& vote) const;
+  // It learned that this value is chosen.
+  [[nodiscard]] bool holds_chosen(Slot slot, Checksum checksum) const { return chosen_.contains({slot, checksum}); }
+  [[nodiscard]] const std::map<Slot, Vote>& votes() const { return votes_; }
+  // Whether the sectors hold a record of this value, now.
+  [[nodiscard]] bool holds(Slot slot, Checksum checksum, Bytes sectors) const;
+  [[nodiscard]] std::uint64_t open_count() const { return open_count_; }
+
+  // The chain up to here is vouched for by later blocks: damage in front of it cannot be taken for a torn tail.
+  [[nodiscard]] std::uint64_t covered_offset() const;
+  struct Place {
+    std::uint64_t offset = 0;
+    std::uint64_t bytes = 0;
+  };
+  // The number of blocks in front of it.
+  [[nodiscard]] std::size_t covered_blocks() const;
+  [[nodiscard]] const Place& block(std::size_t index) const { return chain_[index]; }
+
+ private:
+  struct RecordPlace {
+    std::uint64_t offset = 0;
+    Checksum checksum;
+  };
+
+  void take_effect(std::uint64_t sequence, Bytes data);
+  template <class Use>
+  static void for_each_record(Bytes data, Use&& use);
+
+  std::map<std::uint64_t, Place> asked_;                      // by sequence: where it was to go
+  std::map<std::uint64_t, std::vector<std::byte>> unlinked_;  // landed before one in front of them
+  std::vector<Place> chain_;                                  // in effect; sequence - 1
+  std::uint64_t claimed_ = 0;                                 // the highest durable_sequence in the chain or the superblock
+  std::uint64_t open_count_ = 0;
+  Ballot promised_;
+  std::map<Slot, Vote> votes_;  // the newest of each slot
+  std::set<Vote> every_vote_;
+  std::set<std::pair<Slot, Checksum>> chosen_;
+  std::multimap<Slot, RecordPlace> places_;
+  bool expects_first_block_ = false;
+  std::uint64_t first_block_ = 0;  // sequence of the first block of this open
+};
+
+}  // namespace synod::sim

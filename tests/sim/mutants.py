@@ -1,0 +1,68 @@
+#!/usr/bin/env python3
+"""Every deliberate bug of base/mutant.h against the simulator: how many seeds and seconds until it is caught, and by which check.
+
+usage: mutants.py SIM [--seeds N] [--jobs N] [NAME...]     SIM: a simulator that was built with -Dmutant=any
+"""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import time
+
+# Bugs in features that are not there yet.
+LATER = {
+    "noop-over-trimmed": "needs trim",
+    "repair-promises-early": "needs repair",
+    "nack-unreadable": "needs repair",
+    "stale-image-votes": "needs the peers' word at start-up",
+    "recycled-is-current": "needs recycled segments",
+    "promise-lost-in-recycle": "needs recycled segments",
+}
+
+
+def hunt(sim, name, seeds, jobs):
+    """The line that `sim` prints about the first failure, or None; seeds that were run; seconds."""
+    start = time.monotonic()
+    command = [sim, "--seeds", str(seeds), "--jobs", str(jobs), "--no-minimise", "--quiet"]
+    done = subprocess.run(command, env={**os.environ, "SYNOD_MUTANT": name}, capture_output=True, text=True)
+    seconds = time.monotonic() - start
+    if done.returncode not in (0, 1):
+        sys.exit(f"mutants: {name}: {done.stderr.strip()}")
+    found = re.search(r"^FAILED: seed (\d+), commit \S+: ([^:]+|CHECK.*?\)): (.*)$", done.stdout, re.MULTILINE)
+    ran = re.search(r"^(\d+) seeds in ", done.stdout, re.MULTILINE)
+    return found, int(ran.group(1)), seconds
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("sim")
+    parser.add_argument("--seeds", type=int, default=2000)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("names", nargs="*")
+    arguments = parser.parse_intermixed_args()
+    known = subprocess.run([arguments.sim, "--mutants"], capture_output=True, text=True, check=True).stdout.split()
+    if not known:
+        sys.exit("mutants: this simulator was built without them: configure with -Dmutant=any")
+    unknown = [name for name in arguments.names if name not in known]
+    if unknown:
+        sys.exit(f"mutants: there is no mutant called {unknown[0]}; there are: {', '.join(known)}")
+
+    print(f"{'mutant':<30} {'seeds':>6} {'seconds':>8}  caught by")
+    survivors = []
+    for name in arguments.names or known:
+        found, ran, seconds = hunt(arguments.sim, name, arguments.seeds, arguments.jobs)
+        if found is None:
+            survivors.append(name)
+        verdict = f"{found.group(2)} (seed {found.group(1)})" if found else "NOT CAUGHT"
+        print(f"{name:<30} {ran:>6} {seconds:>8.1f}  {verdict}", flush=True)
+    if not arguments.names:
+        for name, why in LATER.items():
+            print(f"{name:<30} {'':>6} {'':>8}  later: {why}")
+    print(f"{len(arguments.names or known) - len(survivors)} caught, {len(survivors)} not caught")
+    sys.exit(1 if survivors else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+#include "tests/sim/network.h"
+
+#include <utility>
+
+#include "base/crc32c.h"
+#include "wire/packet.h"
+
+namespace synod::sim {
+
+namespace {
+
+constexpr std::uint64_t delay_us_min = 5;
+constexpr std::uint32_t client_address = 2;
+
+}  // namespace
+
+Network::Network(const Options& options) : options_(options), prng_(stream(options.seed, 2)) {
+  delay_us_max_ = delay_us_min + (prng_.chance(1, 2) ? 30 : 300);
+}
+
+std::uint64_t Network::delay_us(dataplane::Endpoint from, dataplane::Endpoint to) {
+  if (!faulty) return 20;
+  const auto clogged = clogs_.find({from, to});
+  if (clogged != clogs_.end()) return clogged->second + prng_.below(1'000);
+  std::uint64_t delay = prng_.between(delay_us_min, delay_us_max_);
+  if (prng_.chance(options_[Fault::reordering], 1000)) delay += prng_.below(5'000);
+  return delay;
+}
+
+void Network::send(dataplane::Endpoint from, dataplane::Endpoint to, Bytes packet) {
+  ++counters_.sent;
+  const std::uint64_t where = (std::uint64_t{from.port} << 32) | to.port;
+  counters_.digest = (counters_.digest ^ crc32c(packet) ^ (now_us << 20) ^ where) * 0x9E3779B97F4A7C15;
+  if (on_sent) on_sent(from, to, packet);
+  if (faulty && prng_.chance(options_[Fault::replay], 1000)) replay();
+  if (cuts_.contains({from, to}) || (faulty && is_lost(packet))) {
+    ++counters_.lost;
+    return;
+  }
+  if (faulty) remember(from, to, packet);
+  const int copies = faulty && prng_.chance(options_[Fault::duplication], 1000) ? 2 : 1;
+  for (int i = 0; i < copies; ++i) post(from, to, packet);
+}
+
+bool Network::is_lost(Bytes packet) {
+  if (prng_.chance(options_[Fault::loss], 1000)) return true;
+  if (options_[Fault::accept_loss] == 0 || packet.size() < sizeof(wire::PacketHeader)) return false;
+  const bool is_accept = load<wire::PacketHeader>(packet).type == wire::MessageType::accept;
+  return is_accept && prng_.chance(options_[Fault::accept_loss], 1000);
+}
+
+void Network::post(dataplane::Endpoint from, dataplane::Endpoint to, Bytes packet) {
+  auto& flights = flights_[to];
+  if (flights.size() >= waiting_max) return;
+  Flight flight{from, {packet.begin(), packet.end()}};
+  if (faulty && prng_.chance(options_[Fault::corruption], 1000)) {
+    ++counters_.corrupted;
+    for (std::uint64_t flips = prng_.between(1, 3); flips > 0; --flips) {
+      flight.packet[prng_.below(packet.size())] ^= static_cast<std::byte>(1U << prng_.below(8));
+    }
+  }
+  flights.emplace(now_us + delay_us(from, to), std::move(flight));
+}
+
+// Requests of clients are not kept: a client that was told that an entry is not appended must be able to rely on it, and the one
+// assumption behind that is that no copy of a request outlives its session (client/session.h).
+void Network::remember(dataplane::Endpoint from, dataplane::Endpoint to, Bytes packet) {
+  if (options_[Fault::replay] == 0 || from.address == client_address || !prng_.chance(1, 16)) return;
+  Old old{from, to, {packet.begin(), packet.end()}};
+  if (old_.size() < remembered_max) {
+    old_.push_back(std::move(old));
+  } else {
+    old_[prng_.below(remembered_max)] = std::move(old);
+  }
+}
+
+void Network::replay() {
+  if (old_.empty()) return;
+  const Old& old = old_[prng_.below(old_.size())];
+  ++counters_.replayed;
+  post(old.from, old.to, old.packet);
+}
+
+void Network::inject(dataplane::Endpoint from, dataplane::Endpoint to, Datagram packet) {
+  flights_[to].emplace(now_us, Flight{from, std::move(packet)});
+}
+
+bool Network::take(dataplane::Endpoint to, Datagram& packet, dataplane::Endpoint& from) {
+  auto& flights = flights_[to];
+  if (flights.empty() || flights.begin()->first > now_us) return false;
+  packet = std::move(flights.begin()->second.packet);
+  from = flights.begin()->second.from;
+  flights.erase(flights.begin());
+  return true;
+}
+
+std::size_t Port::receive(std::span<dataplane::Packet> out) {
+  std::size_t count = 0;
+  while (count < out.size() && network_.take(local_, received_[count], out[count].from)) {
+    out[count].payload = received_[count];
+    ++count;
+  }
+  return count;
+}
+
+}  // namespace synod::sim

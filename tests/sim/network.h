@@ -1,0 +1,111 @@
+// The simulated network, and its ports. Packets take time, get lost, doubled, overtaken, damaged; links fail in one direction;
+// copies turn up long after. All by seed, in virtual time.
+//
+// Actors are counted: the replicas from 0, the clients behind them. An endpoint is {1, replica id} or {2, client number}.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "base/prng.h"
+#include "dataplane/port.h"
+#include "tests/sim/faults.h"
+
+namespace synod::sim {
+
+using Datagram = std::vector<std::byte>;
+
+[[nodiscard]] inline dataplane::Endpoint replica_endpoint(std::size_t place) {
+  return {1, static_cast<std::uint16_t>(place + 1)};
+}
+[[nodiscard]] inline dataplane::Endpoint client_endpoint(std::size_t number) {
+  return {2, static_cast<std::uint16_t>(number + 1)};
+}
+
+struct NetworkCounters {
+  std::uint64_t sent = 0;
+  std::uint64_t lost = 0;
+  std::uint64_t replayed = 0;
+  std::uint64_t corrupted = 0;
+  std::uint64_t digest = 0;
+};
+
+class Network {
+ public:
+  explicit Network(const Options& options);
+
+  std::uint64_t now_us = 1'000'000;
+  bool faulty = true;  // false: every packet arrives, once, in order, soon
+  // Sees every packet that leaves anybody, before the network has its way with it.
+  std::function<void(dataplane::Endpoint from, dataplane::Endpoint to, Bytes packet)> on_sent;
+
+  void send(dataplane::Endpoint from, dataplane::Endpoint to, Bytes packet);
+  // The next packet that has arrived at `to`.
+  [[nodiscard]] bool take(dataplane::Endpoint to, Datagram& packet, dataplane::Endpoint& from);
+  // A machine that goes down loses what waits for it.
+  void forget(dataplane::Endpoint to) { flights_[to].clear(); }
+  // A packet that nobody sent.
+  void inject(dataplane::Endpoint from, dataplane::Endpoint to, Datagram packet);
+
+  // Links, from one endpoint to another.
+  void cut(dataplane::Endpoint from, dataplane::Endpoint to) { cuts_.insert({from, to}); }
+  void clog(dataplane::Endpoint from, dataplane::Endpoint to, std::uint64_t delay_us) { clogs_[{from, to}] = delay_us; }
+  void heal() {
+    cuts_.clear();
+    clogs_.clear();
+  }
+  [[nodiscard]] const NetworkCounters& counters() const { return counters_; }
+
+ private:
+  struct Flight {
+    dataplane::Endpoint from;
+    Datagram packet;
+  };
+  struct Old {
+    dataplane::Endpoint from;
+    dataplane::Endpoint to;
+    Datagram packet;
+  };
+  static constexpr std::size_t waiting_max = 4096;  // a port's queue is not endless
+  static constexpr std::size_t remembered_max = 64;
+
+  [[nodiscard]] bool is_lost(Bytes packet);
+  void post(dataplane::Endpoint from, dataplane::Endpoint to, Bytes packet);
+  void remember(dataplane::Endpoint from, dataplane::Endpoint to, Bytes packet);
+  void replay();
+  [[nodiscard]] std::uint64_t delay_us(dataplane::Endpoint from, dataplane::Endpoint to);
+
+  Options options_;
+  Prng prng_;
+  std::map<dataplane::Endpoint, std::multimap<std::uint64_t, Flight>> flights_;
+  std::set<std::pair<dataplane::Endpoint, dataplane::Endpoint>> cuts_;
+  std::map<std::pair<dataplane::Endpoint, dataplane::Endpoint>, std::uint64_t> clogs_;
+  std::vector<Old> old_;
+  std::uint64_t delay_us_max_;
+  NetworkCounters counters_;
+};
+
+// One end of it: the members of dataplane::PortRef.
+class Port {
+ public:
+  Port(Network& network, dataplane::Endpoint local) : network_(network), local_(local) {}
+
+  std::size_t receive(std::span<dataplane::Packet> out);
+  MutableBytes reserve() { return outgoing_; }
+  void send(dataplane::Endpoint to, std::size_t bytes) { network_.send(local_, to, Bytes(outgoing_).first(bytes)); }
+  void flush() {}
+  [[nodiscard]] std::size_t payload_bytes_max() const { return outgoing_.size(); }
+  [[nodiscard]] static dataplane::PortCounters counters() { return {}; }
+
+ private:
+  Network& network_;
+  dataplane::Endpoint local_;
+  Datagram outgoing_ = Datagram(1472);
+  std::vector<Datagram> received_ = std::vector<Datagram>(dataplane::burst_packets_max);
+};
+
+}  // namespace synod::sim

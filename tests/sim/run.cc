@@ -1,0 +1,302 @@
+#include "tests/sim/run.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "base/crc32c.h"
+#include "wire/client.h"
+#include "wire/cluster.h"
+
+namespace synod::sim {
+
+namespace {
+
+constexpr std::uint64_t entries_in_safety_max = 2'500;
+constexpr std::uint64_t heal_limit_us = 30'000'000;
+
+}  // namespace
+
+Run::Run(const Options& options, const Trace& trace)
+    : options_(options),
+      trace_(trace),
+      network_(options_),
+      oracle_(Cluster::configuration_of(options_)),
+      cluster_(options_, network_, oracle_, trace_),
+      prng_(stream(options.seed, 5)) {
+  for (std::size_t i = 0; i < faults; ++i) fault_prngs_.push_back(stream(options.seed, 0x1000 + i));
+  for (std::size_t number = 0; number < options_.writers + 1; ++number) {
+    const std::uint64_t timeout_us = number < options_.writers && prng_.chance(1, 3) ? prng_.between(20'000, 400'000) : 0;
+    clients_.push_back(std::make_unique<Client>(cluster_, network_, oracle_, known_, number, timeout_us));
+    at(network_.now_us + 10 * number, {Happening::client, number});
+  }
+  for (std::size_t place = 0; place < cluster_.size(); ++place) at(network_.now_us + place, {Happening::node, place});
+}
+
+Outcome Run::go() {
+  for (std::size_t place = 0; place < cluster_.size() && !oracle_.failure(); ++place) cluster_.start(place);
+  safety();
+  if (!oracle_.failure()) heal_core();
+  if (!oracle_.failure()) heal_everybody();
+  if (!oracle_.failure()) read_back();
+  for (const auto& client : clients_) {
+    if (!oracle_.failure()) client->check_history();
+  }
+  return {oracle_.failure(), network_.now_us, tally()};
+}
+
+template <class Done>
+bool Run::run_until(Done&& done, std::uint64_t limit_us) {
+  phase_end_us_ = network_.now_us + limit_us;
+  while (!oracle_.failure()) {
+    if (done()) return true;
+    if (network_.now_us >= phase_end_us_) return false;
+    step();
+  }
+  return false;
+}
+
+void Run::step() {
+  const auto next = events_.begin();
+  network_.now_us = std::max(network_.now_us, next->first);
+  const Event event = next->second;
+  events_.erase(next);
+  switch (event.what) {
+    case Happening::node: return poll_node(event.index);
+    case Happening::client: return poll_client(event.index);
+    case Happening::links_healed: return network_.heal();
+    case Happening::fault:
+      if (!faulty_) return;
+      strike(static_cast<Fault>(event.index));
+      return schedule(static_cast<Fault>(event.index));
+  }
+}
+
+void Run::poll_node(std::size_t place) {
+  Member& member = cluster_.member(place);
+  const std::uint64_t now_us = network_.now_us;
+  if (member.paused_until_us > now_us) return at(member.paused_until_us, {Happening::node, place});
+  if (member.is_up()) {
+    at(now_us + cluster_.poll(place), {Happening::node, place});
+    // Its operator has seen that the disk failed, and starts it again.
+    if (member.is_up() && member.node->journal().failed() && prng_.chance(1, 50)) cluster_.kill(place);
+    return;
+  }
+  if (member.back_at_us == 0 && !member.is_lost) member.back_at_us = now_us + down_time_us();
+  if (member.back_at_us != 0 && member.back_at_us <= now_us) cluster_.start(place);
+  at(now_us + 200, {Happening::node, place});
+}
+
+void Run::poll_client(std::size_t number) {
+  Client& client = *clients_[number];
+  if (number < options_.writers) {
+    if (number > 0 || !flooding_) write(client);
+  } else {
+    watch();
+    flood();
+  }
+  client.poll();
+  at(network_.now_us + prng_.between(40, 160), {Happening::client, number});
+}
+
+void Run::write(Client& client) {
+  if (submitted_ >= submit_max_ || !prng_.chance(1, 10)) return;
+  for (std::uint64_t burst = prng_.between(1, 6); burst > 0 && submitted_ < submit_max_; --burst) {
+    // Large ones are of one size, so that fragments of two of them could be taken for each other.
+    const std::uint64_t bytes = prng_.chance(1, 100) ? 5'000 : prng_.below(options_.entry_bytes_max);
+    std::string payload = fmt::format("{} ", submitted_) + std::string(bytes, static_cast<char>('a' + submitted_ % 26));
+    if (!client.append(std::move(payload))) return;
+    ++submitted_;
+  }
+}
+
+// Asks for the tail and reads, again and again, from the leader or from one replica.
+void Run::watch() {
+  Client& watcher = *clients_.back();
+  if (watcher.is_waiting() || !faulty_ || !prng_.chance(1, 4)) return;
+  const std::uint64_t known = std::max(known_.tail, known_.acknowledged).value();
+  if (known < 2 || prng_.chance(1, 2)) return watcher.ask_tail(200'000);
+  const std::uint64_t from = prng_.chance(1, 2) ? prng_.below(known) : known - 1;
+  std::optional<std::size_t> place;
+  if (prng_.chance(1, 2)) place = prng_.below(cluster_.size());
+  watcher.ask_read(Lsn(from), Lsn(from + prng_.between(1, 64)), place, 50'000);
+}
+
+// Strangers open sessions, and never use them, until the session of the first writer, who is silent meanwhile, is evicted.
+void Run::flood() {
+  const auto leader = cluster_.leader();
+  if (!flooding_ || !leader) return;
+  const SessionId victim = clients_.front()->session();
+  if (victim != SessionId{} && oracle_.was_evicted(victim)) flooding_ = false;
+  for (int i = 0; i < 4; ++i) {
+    wire::PacketHeader header;
+    header.type = wire::MessageType::open_session;
+    header.cluster = wire::cluster_id("sim");
+    header.destination = cluster_.node(*leader).engine().leader();
+    header.incarnation.disk.bytes[0] = std::byte{0xF1};
+    store(MutableBytes(header.incarnation.disk.bytes).subspan(4), ++flood_clients_);
+    header.incarnation.open_count = 1;
+    header.message_id = flood_clients_;
+    wire::OpenSession request;
+    request.request = flood_clients_;
+    const Bytes payload = bytes_of(request);
+    header.message_bytes = static_cast<std::uint32_t>(payload.size());
+    header = wire::seal(header, payload);
+    Datagram packet(sizeof(header) + payload.size());
+    store(packet, header);
+    copy(MutableBytes(packet).subspan(sizeof(header)), payload);
+    network_.inject(client_endpoint(60), replica_endpoint(*leader), std::move(packet));
+  }
+}
+
+// --- phases -----------------------------------------------------------------------------------------------------------------
+
+void Run::safety() {
+  set_read_faults();
+  schedule_faults();
+  submit_max_ = entries_in_safety_max;
+  const auto introduced = [&] {
+    for (std::size_t place = 0; place < cluster_.size(); ++place) {
+      if (!cluster_.member(place).is_up() || !cluster_.node(place).engine().may_vote()) return false;
+    }
+    return true;
+  };
+  const std::uint64_t end_us = network_.now_us + options_.safety_us;
+  introduced_ = run_until(introduced, options_.safety_us);
+  if (network_.now_us < end_us) run_until([] { return false; }, end_us - network_.now_us);
+  trace_(network_.now_us, "the faults are over; {} entries are chosen", oracle_.tail().value());
+}
+
+void Run::bring_back(std::size_t place) {
+  Member& member = cluster_.member(place);
+  member.paused_until_us = 0;
+  member.cut_at_next_write = false;
+  member.disk->conduct = {};
+  if (!member.is_up() && !member.is_lost) member.back_at_us = network_.now_us;
+}
+
+bool Run::all_answered() {
+  return std::ranges::all_of(clients_, [](const auto& client) { return client->is_idle(); });
+}
+
+// Any quorum of healthy disks must do.
+void Run::heal_core() {
+  faulty_ = false;
+  flooding_ = false;
+  network_.faulty = false;
+  network_.heal();
+  options_[Fault::storm] = 0;
+  std::vector<std::size_t> healthy;
+  for (std::size_t place = 0; place < cluster_.size(); ++place) {
+    if (!cluster_.member(place).is_lost) healthy.push_back(place);
+  }
+  // One with a damaged disk runs on, and its next start may fail: it is no part of what must work.
+  std::erase_if(healthy, [&](std::size_t place) { return cluster_.member(place).is_damaged && !cluster_.member(place).is_up(); });
+  for (std::size_t i = healthy.size(); i > 1; --i) std::swap(healthy[i - 1], healthy[prng_.below(i)]);
+  healthy.resize(std::max(options_.phase1, options_.phase2));
+  std::string names;
+  for (std::size_t place = 0; place < cluster_.size(); ++place) {
+    if (std::ranges::find(healthy, place) != healthy.end()) {
+      bring_back(place);
+      names += fmt::format(" {}", place + 1);
+      continue;
+    }
+    for (std::size_t other = 0; other < cluster_.size(); ++other) {
+      network_.cut(replica_endpoint(place), replica_endpoint(other));
+      network_.cut(replica_endpoint(other), replica_endpoint(place));
+    }
+    for (const auto& client : clients_) {
+      network_.cut(replica_endpoint(place), client->endpoint());
+      network_.cut(client->endpoint(), replica_endpoint(place));
+    }
+  }
+  trace_(network_.now_us, "healed: replicas{} and the clients", names);
+  // Some appends more, so that the run has what every run must have.
+  submit_max_ = submitted_ + 50;
+  const auto done = [&] {
+    if (oracle_.tail().value() < options_.entries_wanted && submitted_ == submit_max_ && all_answered()) submit_max_ += 50;
+    return oracle_.tail().value() >= options_.entries_wanted && submitted_ == submit_max_ && all_answered() &&
+           cluster_.has_settled(healthy);
+  };
+  if (run_until(done, heal_limit_us) || oracle_.failure()) return;
+  oracle_.fail("a healed quorum goes on", fmt::format("{} entries are chosen, {} were submitted; replicas{} do not come to rest",
+                                                      oracle_.tail().value(), submitted_, names));
+}
+
+void Run::heal_everybody() {
+  network_.heal();
+  std::vector<std::size_t> everybody;
+  for (std::size_t place = 0; place < cluster_.size(); ++place) {
+    bring_back(place);
+    everybody.push_back(place);
+  }
+  // Long enough for one that must not vote to try.
+  const std::uint64_t least_us = network_.now_us + 50'000;
+  const auto done = [&] {
+    if (network_.now_us < least_us) return false;
+    std::erase_if(everybody, [&](std::size_t place) { return cluster_.member(place).is_lost; });
+    return all_answered() && cluster_.has_settled(everybody);
+  };
+  if (run_until(done, heal_limit_us) || oracle_.failure()) return;
+  oracle_.fail("everybody catches up", "the replicas do not come to hold the same log");
+}
+
+// The whole log through the client protocol.
+void Run::read_back() {
+  Client& reader = *clients_.back();
+  run_until([&] { return !reader.is_waiting(); }, heal_limit_us);
+  reader.ask_tail(heal_limit_us);
+  run_until([&] { return !reader.is_waiting(); }, heal_limit_us);
+  std::vector<std::size_t> readable;
+  for (std::size_t place = 0; place < cluster_.size(); ++place) {
+    if (cluster_.member(place).is_up() && !cluster_.member(place).is_damaged && !cluster_.member(place).is_lost) {
+      readable.push_back(place);
+    }
+  }
+  const std::size_t place = readable[prng_.below(readable.size())];
+  for (std::uint64_t at = 0; at < oracle_.tail().value() && !oracle_.failure();) {
+    reader.ask_read(Lsn(at), oracle_.tail(), place, 1'000'000);
+    if (!run_until([&] { return !reader.is_waiting(); }, heal_limit_us) || reader.last_read() == 0) {
+      oracle_.fail("the log can be read", fmt::format("position {} cannot be read from replica {}", at, place + 1));
+    }
+    at += reader.last_read();
+  }
+}
+
+Tally Run::tally() const {
+  Tally tally;
+  tally.virtual_us = network_.now_us;
+  tally.committed = oracle_.tail().value();
+  tally.slots = oracle_.chosen_up_to().value();
+  tally.void_slots = oracle_.void_slots();
+  for (const auto& client : clients_) {
+    tally.appended += client->counters().appended;
+    tally.unknown += client->counters().unknown;
+    tally.not_appended += client->counters().not_appended;
+    tally.tails += client->counters().tails;
+    tally.reads += client->counters().reads;
+  }
+  const ClusterCounters& counted = cluster_.counters();
+  tally.leader_changes = counted.leader_changes;
+  tally.starts = counted.starts;
+  tally.starts_refused = counted.starts_refused;
+  tally.starts_cut = counted.starts_cut;
+  tally.kills = counted.kills;
+  tally.cuts = counted.cuts;
+  tally.cuts_torn = counted.cuts_torn;
+  for (std::size_t place = 0; place < cluster_.size(); ++place) {
+    tally.damaged += cluster_.member(place).is_damaged ? 1 : 0;
+    tally.lost += cluster_.member(place).is_lost ? 1 : 0;
+  }
+  tally.repairs = counted.repairs;
+  tally.digest = network_.counters().digest;
+  for (std::size_t place = 0; place < cluster_.size(); ++place) {
+    tally.digest = (tally.digest ^ crc32c(cluster_.member(place).disk->sectors())) * 0x9E3779B97F4A7C15;
+  }
+  tally.packets = network_.counters().sent;
+  tally.packets_lost = network_.counters().lost;
+  return tally;
+}
+
+}  // namespace synod::sim
