@@ -56,10 +56,11 @@ void print_level(const Explorer& explorer) {
 
 void print_totals(Explorer& explorer, double seconds) {
   const Totals& totals = explorer.totals();
+  const bool is_exhausted = totals.frontier == 0 && explorer.failure().empty();
   const auto number = [](std::uint64_t value) { return static_cast<unsigned long>(value); };
   std::printf("distinct states %lu, transitions %lu, depth %lu, frontier %lu%s\n", number(totals.states),
               number(totals.transitions), number(totals.depth), number(totals.frontier),
-              totals.frontier == 0 ? " (empty: the fixpoint)" : " (NOT EXHAUSTED)");
+              is_exhausted ? " (empty: the fixpoint)" : " (NOT EXHAUSTED)");
   std::printf("%.1f s, %.0f transitions/s, %.2f GiB; %zu states of single replicas, %zu messages, %lu calls of engines\n",
               seconds, static_cast<double>(totals.transitions) / seconds, memory_gib(), explorer.space().cores(),
               explorer.space().messages().size(), number(explorer.space().calls()));

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "base/check.h"
+#include "base/mutant.h"
 
 namespace synod::consensus::explore {
 
@@ -50,7 +50,12 @@ Engine make_engine(const Bounds& bounds, std::size_t place, std::uint64_t open_c
                               .window_slots = bounds.window_slots,
                               .timeouts = timeouts,
                               .seed = 1};
-  return {options, Restored{disk.promised, disk.commit, {uuids.begin(), uuids.end()}}};
+  Ballot promised = disk.promised;
+  // As in replica/node.cc.
+  if (mutant(Mutant::ballot_reused_after_restart) && open_count > 0 && promised.replica() == options.self) {
+    promised = Ballot(promised.round() - 1, options.self);
+  }
+  return {options, Restored{promised, disk.commit, {uuids.begin(), uuids.end()}}};
 }
 
 // Nobody looks into a body: its handle is its value.
@@ -306,9 +311,10 @@ bool Replica::propose(std::vector<Sent>& sent) {
 }
 
 void Replica::serve(std::size_t asker, std::vector<Sent>& sent) {
-  if (asker == place_ || engine_.commit() == Slot{}) return;
-  const wire::PeerMessage ask{id_of(asker), {uuid_of(asker), heard_[asker]},         Ballot{}, Slot{},
-                              Probe{},      wire::CatchUp{Slot(1), engine_.commit()}};
+  if (asker == place_) return;
+  const Slot last = engine_.commit() + bounds_->window_slots;
+  const wire::PeerMessage ask{id_of(asker), {uuid_of(asker), heard_[asker]}, Ballot{}, Slot{},
+                              Probe{},      wire::CatchUp{Slot(1), last}};
   step(sent, [&] { engine_.on_message(ask, no_body, effects); });
 }
 
