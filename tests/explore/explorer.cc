@@ -162,6 +162,7 @@ std::vector<std::string> Explorer::trace_to(std::uint32_t number, const Action* 
   State state{};
   for (std::size_t place = 0; place < bounds_.members; ++place) state[place].core = space_.initial(place);
   std::vector<std::string> lines;
+  lines.reserve(actions.size() + 1);
   for (const Action& action : actions) lines.push_back(follow(state, action));
   if (last != nullptr) lines.push_back(describe(*last));
   return lines;

@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
 
 #include "tests/explore/explorer.h"
 
@@ -71,9 +72,7 @@ void print_totals(Explorer& explorer, double seconds) {
       explorer.space().symmetries());
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int run(int argc, char** argv) {
   Bounds bounds;
   CLI::App app{"explores every state of a small cluster of consensus engines"};
   app.add_option("--members", bounds.members);
@@ -103,4 +102,15 @@ int main(int argc, char** argv) {
   std::printf("WRONG after %zu states: %s\n", explorer.states(), explorer.failure().c_str());
   print_trace(explorer.trace());
   return 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const std::exception& error) {  // memory, at most
+    std::fprintf(stderr, "explore: %s\n", error.what());
+    return 2;
+  }
 }

@@ -7,7 +7,8 @@ namespace synod::consensus::explore {
 
 SetId MessageSets::intern(std::vector<MessageId> ids) {
   std::ranges::sort(ids);
-  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+  const auto repeated = std::ranges::unique(ids);
+  ids.erase(repeated.begin(), repeated.end());
   const auto [known, is_new] = by_content_.try_emplace(ids, static_cast<SetId>(sets_.size()));
   if (!is_new) return known->second;
   Set set;
