@@ -93,6 +93,8 @@ void Replica::step(std::vector<Sent>& sent, Call&& call) {
     more = engine_.pump(effects);
     carry_out(sent);
   }
+  effects.clear();
+  if (engine_.pump(effects) && failure_.empty()) fail("pump had said that it rests");
   engine_.check_now();
   if (engine_.counters().conflicting_values != 0) fail("met two values where there must be one");
 }
