@@ -32,6 +32,7 @@ usage: ./dev.sh COMMAND
                     the random tests under sanitizers with new seeds, 60 s by default
   sim [OPTIONS]     the whole cluster in virtual time, under the faults of a seed: --seeds N, or --seed N --trace (--help)
   mutants [NAME..]  deliberate bugs: how many seeds until the simulator catches each, and by which check
+  explore [OPTION..] every state of small clusters of engines, to the fixpoint; options are bounds, see explore --help
   scenario [NAME]   plays a scenario of docs/PROTOCOL.md and prints its trace; without a name, lists them.
                     --diagram text|mermaid draws its messages, --rewrite updates the file; `docs` is the page itself
   help              this text
@@ -340,11 +341,26 @@ mutants() {
   exec python3 "$root/tests/sim/mutants.py" "$build_dir-mutants/tests/sim/sim" "$@"
 }
 
+# Every delivery, loss, repetition, torn disk and restart within bounds. Without options: four large ones, some minutes.
+explore() {
+  build_target "$build_dir" tests/explore/explore
+  local program=$build_dir/tests/explore/explore
+  (($# == 0)) || exec "$program" "$@"
+  say "one crash of any replica, any part of what it had staged lost"
+  "$program" --campaigns 1 --crashes 1
+  say "proposers that outbid each other: four ballots"
+  "$program" --campaigns 2 --rounds 2
+  say "two slots"
+  "$program" --campaigns 1 --slots 2
+  say "five members, all that two proposers can do to them"
+  "$program" --members 5 --campaigns 1 --rounds 2 --slow-disks 0
+}
+
 main() {
   local command=${1:-help}
   (($# == 0)) || shift
   case $command in
-    deps | build | run | bench | format | lint | sanitize | fuzz | scenario | sim | mutants) "$command" "$@" ;;
+    deps | build | run | bench | format | lint | sanitize | fuzz | scenario | sim | mutants | explore) "$command" "$@" ;;
     test) test_all ;;
     help | -h | --help) help ;;
     *) die "unknown command '$command'; ./dev.sh help lists them" ;;

@@ -80,8 +80,10 @@ void Acceptor::accept(Ballot ballot, Slot slot, const Value& value, ReplicaId to
   accepted.value = value;
   accepted.number = stage({.kind = wire::RecordKind::accepted, .slot = slot, .ballot = ballot, .value = value}, effects);
   // The accepted record implies the promise: recovery takes the highest ballot of either kind.
-  if (ballot > promised_) promise_number_ = accepted.number;
-  promised_ = std::max(promised_, ballot);
+  if (ballot > promised_) {
+    promised_ = ballot;
+    promise_number_ = accepted.number;
+  }
   held_.push({HeldReply::Kind::accepted, to, accepted.number, ballot, slot, value.checksum});
 }
 

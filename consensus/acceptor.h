@@ -16,6 +16,7 @@
 #include "base/ids.h"
 #include "base/ring.h"
 #include "consensus/effects.h"
+#include "consensus/fingerprint.h"
 #include "consensus/window.h"
 #include "wire/message.h"
 
@@ -84,6 +85,7 @@ class Acceptor {
   void advance(Effects& effects);
 
   void check_now(Slot commit) const;
+  void fingerprint(Fingerprint& print) const;
 
  private:
   PersistNumber stage(const Persist& record, Effects& effects);

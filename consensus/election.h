@@ -13,6 +13,7 @@
 
 #include "base/prng.h"
 #include "consensus/effects.h"
+#include "consensus/fingerprint.h"
 #include "consensus/quorum.h"
 
 namespace synod::consensus {
@@ -48,6 +49,8 @@ class Election {
   void peer_heard(std::size_t member) { peer_silence_us_[member] = 0; }
   // The members heard within the step-down time, with ourselves.
   [[nodiscard]] MemberSet heard_members(std::size_t self, std::size_t members) const;
+
+  void fingerprint(Fingerprint& print) const;
 
  private:
   Timeouts timeouts_;

@@ -312,7 +312,8 @@ bool Engine::pump(Effects& effects) {
   if (proposer_.phase() == ProposerPhase::preparing) finish_phase1(effects);
   if (proposer_.phase() == ProposerPhase::reproposing) repropose(effects);
   if (probe_waits_ && is_leader() && has_room(effects)) send_heartbeats(effects);
-  return !effects.empty();
+  // A reply that was not sent after all leaves no effect, and others may wait behind it.
+  return !effects.empty() || acceptor_.has_reply();
 }
 
 void Engine::advance_commit(Effects& effects) {

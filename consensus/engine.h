@@ -21,6 +21,7 @@
 #include "consensus/acceptor.h"
 #include "consensus/effects.h"
 #include "consensus/election.h"
+#include "consensus/fingerprint.h"
 #include "consensus/identity.h"
 #include "consensus/learner.h"
 #include "consensus/proposer.h"
@@ -90,6 +91,8 @@ class Engine {
   // The invariants that hold in every state, and those between a state and a later one. CHECKs.
   void check_now() const;
   static void check_delta(const Engine& before, const Engine& after);
+  // The logical state (see fingerprint.h). `may_campaign`: whether this replica may ever raise a ballot again.
+  void fingerprint(Fingerprint& print, bool may_campaign) const;
 
  private:
   // engine.cc: inputs and the gate

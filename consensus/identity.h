@@ -17,6 +17,7 @@
 #include <span>
 
 #include "base/ids.h"
+#include "consensus/fingerprint.h"
 #include "consensus/quorum.h"
 #include "wire/record.h"
 
@@ -42,6 +43,8 @@ class Identity {
 
   // What the members record says.
   [[nodiscard]] FixedVector<wire::MemberUuid, members_max> uuids() const;
+
+  void fingerprint(Fingerprint& print) const;
 
  private:
   Configuration configuration_;

@@ -13,6 +13,7 @@
 #include "base/ids.h"
 #include "base/mutant.h"
 #include "consensus/acceptor.h"
+#include "consensus/fingerprint.h"
 #include "wire/limits.h"
 
 namespace synod::consensus {
@@ -37,6 +38,8 @@ class Learner {
     return next.present() && (next.chosen || (voted_with_leader && commit_ < watermark_));
   }
   void advance() { ++commit_; }
+
+  void fingerprint(Fingerprint& print, Ballot promised) const;
 
   bool operator==(const Learner&) const = default;
 

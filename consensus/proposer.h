@@ -15,6 +15,7 @@
 
 #include "base/ids.h"
 #include "consensus/effects.h"
+#include "consensus/fingerprint.h"
 #include "consensus/quorum.h"
 #include "consensus/window.h"
 #include "wire/message.h"
@@ -89,6 +90,7 @@ class Proposer {
   void stop(Effects& effects);
 
   void check_now(Slot commit) const;
+  void fingerprint(Fingerprint& print) const;
 
  private:
   Configuration configuration_;

@@ -111,5 +111,16 @@ TEST(Regression, AnAcceptOfADeposedLeaderAgainstAChosenValueIsNoBugOfItsSender) 
   EXPECT_EQ(driver.engine().counters().conflicting_values, 1U);
 }
 
+// Found by exploring: one more call of pump, which should do nothing, sent something. A promise that is not sent any more ended
+// the round of replies, and the vote behind it waited for the next message or tick.
+TEST(Regression, AVoteBehindAPromiseThatIsNotSentLeavesInTheSamePump) {
+  Driver driver;
+  driver.hear(2, ballot_of(1, 2), wire::Prepare{});
+  driver.hear(2, ballot_of(1, 2), wire::Accept{record(1, ballot_of(1, 2), 11)});
+  driver.make_durable();
+  EXPECT_EQ(driver.count<wire::Promise>(), 0U);
+  EXPECT_EQ(driver.count<wire::Accepted>(), 1U);
+}
+
 }  // namespace
 }  // namespace synod::consensus::testing

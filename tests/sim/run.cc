@@ -192,10 +192,10 @@ void Run::heal_core() {
   options_[Fault::storm] = 0;
   std::vector<std::size_t> healthy;
   for (std::size_t place = 0; place < cluster_.size(); ++place) {
-    if (!cluster_.member(place).is_lost && !cluster_.member(place).is_small) healthy.push_back(place);
+    const Member& member = cluster_.member(place);
+    // One with a damaged disk runs on, and what it cannot read any more nobody in the core might have: it is no part of it.
+    if (!member.is_lost && !member.is_damaged && !member.is_small) healthy.push_back(place);
   }
-  // One with a damaged disk runs on, and its next start may fail: it is no part of what must work.
-  std::erase_if(healthy, [&](std::size_t place) { return cluster_.member(place).is_damaged && !cluster_.member(place).is_up(); });
   for (std::size_t i = healthy.size(); i > 1; --i) std::swap(healthy[i - 1], healthy[prng_.below(i)]);
   healthy.resize(std::max(options_.phase1, options_.phase2));
   std::string names;
