@@ -65,7 +65,7 @@ void Run::step() {
   switch (event.what) {
     case Happening::node: return poll_node(event.index);
     case Happening::client: return poll_client(event.index);
-    case Happening::links_healed: return network_.heal();
+    case Happening::links_healed: return faulty_ ? network_.heal() : void();
     case Happening::fault:
       if (!faulty_) return;
       strike(static_cast<Fault>(event.index));
