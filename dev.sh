@@ -338,7 +338,8 @@ sim() {
 
 mutants() {
   build_target "$build_dir-mutants" tests/sim/sim -Dmutant=any
-  exec python3 "$root/tests/sim/mutants.py" "$build_dir-mutants/tests/sim/sim" "$@"
+  build_target "$build_dir-mutants" tests/explore/explore
+  exec python3 "$root/tests/sim/mutants.py" "$build_dir-mutants/tests/sim/sim" "$build_dir-mutants/tests/explore/explore" "$@"
 }
 
 # Every delivery, loss, repetition, torn disk and restart within bounds. Without options: four large ones, some minutes.

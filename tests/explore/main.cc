@@ -10,6 +10,7 @@
 #include <exception>
 
 #include "tests/explore/explorer.h"
+#include "tests/mutant.h"
 
 namespace {
 
@@ -88,6 +89,7 @@ int run(int argc, char** argv) {
   app.add_option("--states", bounds.states_max, "gives up after so many");
   app.add_flag("--amnesia", bounds.amnesia, "a crash loses the disk: must be found");
   CLI11_PARSE(app, argc, argv);
+  if (!synod::choose_mutant()) return 2;
 
   print_bounds(bounds);
   std::fflush(stdout);

@@ -15,7 +15,7 @@ client::SessionOptions session_options(std::uint64_t append_timeout_us) {
   options.entries_in_flight_max = 64;
   options.bytes_in_flight_max = (1U << 20) + (64U << 10);
   options.append_timeout_us = append_timeout_us;
-  options.leader.silence_us_max = 20'000;
+  options.leader.silence_us_max = 60'000;  // longer than a client pauses when it is told to
   options.leader.probe_us_max = 10'000;
   options.leader.suspect_us = 20'000;
   return options;

@@ -7,8 +7,8 @@
 #include <map>
 #include <thread>
 
-#include "base/mutant.h"
 #include "bench/commit.h"
+#include "tests/mutant.h"
 #include "tests/sim/runner.h"
 
 namespace synod::sim {
@@ -171,15 +171,6 @@ int list_mutants() {
   return 0;
 }
 
-bool choose_mutant([[maybe_unused]] std::string_view name) {
-#if defined(SYNOD_MUTANT_ANY)
-  active_mutant = mutant_of(name);
-  return active_mutant != Mutant::count_;
-#else
-  return false;
-#endif
-}
-
 int run(int argc, char** argv) {
   Request request;
   CLI::App app("The whole cluster in one thread, in virtual time, under the faults of a seed");
@@ -198,10 +189,7 @@ int run(int argc, char** argv) {
   app.add_flag("--mutants", request.mutants, "list the deliberate bugs that are compiled in");
   CLI11_PARSE(app, argc, argv);
   if (request.mutants) return list_mutants();
-  if (const char* name = std::getenv("SYNOD_MUTANT"); name != nullptr && !choose_mutant(name)) {
-    fmt::print(stderr, "SYNOD_MUTANT={}: there is no such mutant in this build; --mutants lists them\n", name);
-    return 2;
-  }
+  if (!choose_mutant()) return 2;
   try {
     const Adjust adjust = adjustment(request);
     return request.seed ? run_one(request, adjust) : run_seeds(request, adjust);

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Every deliberate bug of base/mutant.h against the simulator: how many seeds and seconds until it is caught, and by which check.
+Then against the explorer: how many states, and how many steps the shortest way to it has.
 
-usage: mutants.py SIM [--seeds N] [--jobs N] [NAME...]     SIM: a simulator that was built with -Dmutant=any
+usage: mutants.py SIM EXPLORE [--seeds N] [--jobs N] [NAME...]     both programs were built with -Dmutant=any
 """
 
 import argparse
@@ -35,9 +36,24 @@ def hunt(sim, name, seeds, jobs):
     return found, int(ran.group(1)), seconds
 
 
+# What the explorer tries, one after the other. It knows engines only: bugs of the journal, of sessions and of packets are beyond it.
+BOUNDS = [["--campaigns", "2"], ["--campaigns", "1", "--crashes", "1"]]
+
+
+def explore(program, name):
+    """What the explorer finds: states and steps, or nothing."""
+    for bounds in BOUNDS:
+        done = subprocess.run([program, *bounds], env={**os.environ, "SYNOD_MUTANT": name}, capture_output=True, text=True)
+        found = re.search(r"^WRONG.* after (\d+) states", done.stdout, re.MULTILINE)
+        if found:
+            return f"{int(found.group(1)):,} states, {len(re.findall(r'^ *[0-9]+[.]', done.stdout[found.end():], re.MULTILINE))} steps"
+    return "-"
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("sim")
+    parser.add_argument("explore")
     parser.add_argument("--seeds", type=int, default=2000)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("names", nargs="*")
@@ -49,14 +65,14 @@ def main():
     if unknown:
         sys.exit(f"mutants: there is no mutant called {unknown[0]}; there are: {', '.join(known)}")
 
-    print(f"{'mutant':<30} {'seeds':>6} {'seconds':>8}  caught by")
+    print(f"{'mutant':<30} {'seeds':>6} {'seconds':>8}  {'caught by':<60} explorer")
     survivors = []
     for name in arguments.names or known:
         found, ran, seconds = hunt(arguments.sim, name, arguments.seeds, arguments.jobs)
         if found is None:
             survivors.append(name)
         verdict = f"{found.group(2)} (seed {found.group(1)})" if found else "NOT CAUGHT"
-        print(f"{name:<30} {ran:>6} {seconds:>8.1f}  {verdict}", flush=True)
+        print(f"{name:<30} {ran:>6} {seconds:>8.1f}  {verdict:<60} {explore(arguments.explore, name)}", flush=True)
     if not arguments.names:
         for name, why in LATER.items():
             print(f"{name:<30} {'':>6} {'':>8}  later: {why}")
