@@ -84,7 +84,7 @@ bool Call::take_answer(Bytes payload) {
 
 bool Call::on_refused(const dataplane::Message& message, LeaderSearch* leader, std::uint64_t now_us) {
   const auto refused = wire::decode_client<wire::Refused>(message.payload);
-  if (!refused || refused->request != request_) return false;
+  if (!refused || refused->session != SessionId{} || refused->request != request_) return false;
   refusal_ = refused->reason;
   switch (refused->reason) {
     case wire::RefusalReason::not_leader:

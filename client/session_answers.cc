@@ -64,7 +64,7 @@ void Session::note_rtt(std::uint64_t rtt_us) {
 
 void Session::on_refused(const dataplane::Message& message, std::uint64_t now_us) {
   const auto refused = wire::decode_client<wire::Refused>(message.payload);
-  if (!refused || refused->request != 0 || refused->session != session_) return;
+  if (!refused || refused->session != session_) return;
   const ReplicaId from = message.header.source;
   const bool of_target = from == leader_.target().id;
   if (refused->reason == wire::RefusalReason::gap) {
@@ -75,7 +75,9 @@ void Session::on_refused(const dataplane::Message& message, std::uint64_t now_us
   const std::size_t index = window_.find(refused->sequence);
   if (index != window_.ranges()) {
     Range& range = window_.range(index);
-    const bool of_last_attempt = range.sent_to == from && range.first + range.skipped == refused->sequence;
+    // The network may deliver the refusal of an earlier attempt a second time; each attempt after a refusal has another message
+    // id.
+    const bool of_last_attempt = range.sent_to == from && range.message_id == refused->request;
     if (of_last_attempt) range.outstanding = false;
   }
   if (!of_target) return;

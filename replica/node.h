@@ -24,6 +24,7 @@
 #include "replica/body_pool.h"
 #include "replica/intake.h"
 #include "replica/reads.h"
+#include "replica/refusals.h"
 #include "replica/slot_index.h"
 #include "storage/journal.h"
 #include "wire/client.h"
@@ -125,8 +126,8 @@ class Node {
   std::vector<dataplane::Route> routes_;  // by replica id
   std::vector<std::uint8_t> has_route_;
 
-  // A session that a client asked for. It is answered by the value that we proposed for it and by no other: an opening of the same
-  // client that a former leader proposed may be a session that the client has used since.
+  // A session that a client asked for. It is answered by the value that we proposed for it and by no other: an opening of the
+  // same client that a former leader proposed may be a session that the client has used since.
   struct Opening {
     Uuid client;
     std::uint64_t request = 0;
@@ -140,6 +141,7 @@ class Node {
   };
   std::array<dataplane::Route, sessions_max> session_routes_{};  // by session place
   std::array<SessionId, sessions_max> session_route_ids_{};      // whose route it is
+  Refusals refusals_;
   Ring<Opening> openings_;
   Ring<TailWait> tails_;
   consensus::AppliedRun pending_answer_;  // runs of one session that follow each other are answered together

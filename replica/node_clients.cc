@@ -21,13 +21,14 @@ constexpr std::uint64_t journal_reserve_bytes_max = 1U << 20;
 constexpr std::uint64_t share_bytes_max = 32U << 20;
 constexpr std::uint64_t journal_block_bytes = 4096;  // a record's block, at least
 
-// A refusal that names as much of a malformed request as can be read: its number, or its session and sequence.
+// A refusal that names as much of a malformed request as can be read: its number, or its message, session and sequence.
 wire::Refused refusal_of(const Message& message, RefusalReason reason) {
   wire::Refused refused{.reason = reason};
   if (message.header.type != MessageType::append) {
     if (message.payload.size() >= sizeof(refused.request)) refused.request = load<std::uint64_t>(message.payload);
   } else if (message.payload.size() >= sizeof(wire::Append)) {
     const auto append = load<wire::Append>(message.payload);
+    refused.request = message.header.message_id;
     refused.session = append.session;
     refused.sequence = append.first;
   }
@@ -110,11 +111,15 @@ void Node::on_open_session(const wire::OpenSession& request, const Message& mess
 
 void Node::on_append(const wire::AppendView& request, const Message& message) {
   const wire::Append& append = request.header;
+  const std::uint64_t attempt = message.header.message_id;
   const auto refuse_it = [&](RefusalReason reason, Sequence sequence) {
-    refuse(message.from, {.session = append.session, .sequence = sequence, .reason = reason});
+    // (Who is told of a gap goes on counting on the attempt: it may have filled the gap by itself.)
+    if (reason != RefusalReason::gap) refusals_.remember(append.session, attempt);
+    refuse(message.from, {.request = attempt, .session = append.session, .sequence = sequence, .reason = reason});
   };
   if (!engine_.is_leader()) return refuse_it(RefusalReason::not_leader, append.first);
   if (!takes_appends_) return refuse_it(RefusalReason::no_space, append.first);
+  if (refusals_.cover(append.session, attempt)) return refuse_it(RefusalReason::busy, append.first);
   Intake::Admission admission = intake_.append(request);
   if (admission.verdict == Intake::Verdict::busy && intake_.is_closed()) {
     propose_batch();

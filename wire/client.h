@@ -64,8 +64,8 @@ struct Appended {
 };
 
 struct Refused {
-  std::uint64_t request = 0;  // of the refused request, 0 for an append
-  SessionId session;          // of the refused append
+  std::uint64_t request = 0;  // of the refused request; for an append the id of its message: which attempt was refused
+  SessionId session;          // of the refused append; none for another request
   Sequence sequence;          // of the refused append; for `gap` the next one admitted
   ReplicaId leader;
   RefusalReason reason{};

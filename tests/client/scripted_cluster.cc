@@ -89,6 +89,7 @@ void ScriptedCluster::refuse(Replica& replica, const Message& to, RefusalReason 
   refused.sequence = sequence;
   refused.leader = script.hints ? believed_ : ReplicaId{};
   refused.reason = reason;
+  last_refused = refused;
   answer(replica, to.from, MessageType::refused, refused);
 }
 
@@ -166,7 +167,9 @@ void ScriptedCluster::handle_append(Replica& replica, const Message& message) {
   const auto append = wire::decode_append(message.payload);
   const SessionId session = append ? append->header.session : SessionId{};
   const Sequence first = append ? append->header.first : Sequence{};
-  const auto refused = [&](RefusalReason reason, Sequence sequence) { refuse(replica, message, reason, 0, session, sequence); };
+  const auto refused = [&](RefusalReason reason, Sequence sequence) {
+    refuse(replica, message, reason, message.header.message_id, session, sequence);
+  };
   if (!append) return refused(append.error(), first);
   ++append_messages;
   append_entries += append->header.count;

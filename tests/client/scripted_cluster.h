@@ -6,6 +6,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -57,6 +58,7 @@ class ScriptedCluster {
   std::uint64_t append_messages = 0;
   std::uint64_t append_entries = 0;
   std::map<ReplicaId, std::uint64_t> appends_refused;  // with not_leader
+  std::optional<wire::Refused> last_refused;
 
  private:
   struct Replica {

@@ -318,6 +318,31 @@ TEST(Session, IgnoresAnswersThatDoNotFit) {
   EXPECT_FALSE(world.session.poll_completion());
 }
 
+// The network may deliver one refusal twice. The second copy says nothing about the attempt that was made between them.
+TEST(Session, DoesNotTakeARefusalOfOneAttemptForThatOfTheNext) {
+  WorldOptions options;
+  options.session.append_timeout_us = 50'000;
+  World world(options);
+  append_all(world, 1);
+  ASSERT_TRUE(world.run_until_finished());
+  world.cluster.script.busy_permille = 1000;
+  append_all(world, 1);
+  world.run_for(30'000);  // by now it pauses so long that the next attempt but one would come behind the deadline
+  ASSERT_TRUE(world.cluster.last_refused.has_value());
+  const wire::Refused first = *world.cluster.last_refused;
+  world.cluster.script.busy_permille = 0;
+  world.cluster.script.silent = true;
+  const std::uint64_t sent = world.session.counters().messages_sent;
+  ASSERT_TRUE(world.run_until([&] { return world.session.counters().messages_sent > sent; })) << "no second attempt";
+  dataplane::Message again;
+  again.header.type = wire::MessageType::refused;
+  again.header.source = ReplicaId(1);
+  again.payload = bytes_of(first);
+  world.session.on_message(again, world.network.now_us);
+  ASSERT_TRUE(world.run_until_finished());
+  EXPECT_EQ(world.completions.back().outcome, Outcome::unknown) << "nobody has refused the second attempt";
+}
+
 TEST(Session, AsksTheLeaderForTheTail) {
   WorldOptions options;
   options.leader = ReplicaId(2);

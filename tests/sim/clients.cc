@@ -164,7 +164,8 @@ void Client::check_history() {
       oracle_.fail("acknowledged is kept", fmt::format("acknowledged and lost: {}", append.payload.substr(0, 30)));
     }
     if (append.outcome == client::Outcome::not_appended && found) {
-      oracle_.fail("not appended is not in the log", append.payload.substr(0, 30));
+      oracle_.fail("not appended is not in the log", fmt::format("client {}, its session {}: {}", endpoint_.port,
+                                                                 append.session + 1, append.payload.substr(0, 30)));
     }
     if (append.session != session) behind = Lsn{};
     session = append.session;

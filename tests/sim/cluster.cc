@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "wire/client.h"
 #include "wire/cluster.h"
 #include "wire/message.h"
 
@@ -65,7 +66,7 @@ Cluster::Cluster(const Options& options, Network& network, Oracle& oracle, const
       crash_prng_(stream(options.seed, 4)),
       ids_(ids_of(options.members)),
       configuration_(configuration_of(options)) {
-  network_.on_sent = [this](dataplane::Endpoint from, dataplane::Endpoint, Bytes packet) { listen(from, packet); };
+  network_.on_sent = [this](dataplane::Endpoint from, dataplane::Endpoint to, Bytes packet) { listen(from, to, packet); };
   members_.resize(options.members);
   const std::size_t small_place = prng_.below(options.members);
   for (std::size_t place = 0; place < size(); ++place) {
@@ -266,15 +267,32 @@ void Cluster::swap_disks(std::size_t a, std::size_t b) {
 
 // --- checks -----------------------------------------------------------------------------------------------------------------
 
-void Cluster::listen(dataplane::Endpoint from, Bytes packet) {
+void Cluster::listen(dataplane::Endpoint from, dataplane::Endpoint to, Bytes packet) {
   const auto view = wire::decode_packet(packet);
-  if (!view || from.address != 1) return;
-  if (trace_.packets) {
-    trace_(network_.now_us, "  {} -> {}: {} ballot ({}, {}) commit {}", from.port, view->header.destination.value(),
-           wire::name(view->header.type), view->header.ballot.round(), view->header.ballot.replica().value(),
-           view->header.commit.value());
+  if (!view) return;
+  if (trace_.packets) trace_packet(from, to, *view);
+  if (from.address == 1) check_visible(from.port - 1U, *view);
+}
+
+void Cluster::trace_packet(dataplane::Endpoint from, dataplane::Endpoint to, const wire::PacketView& packet) const {
+  const auto who = [](dataplane::Endpoint end) { return fmt::format("{}{}", end.address == 1 ? "" : "client ", end.port); };
+  const wire::PacketHeader& header = packet.header;
+  std::string more =
+      fmt::format("ballot ({}, {}) commit {}", header.ballot.round(), header.ballot.replica().value(), header.commit.value());
+  if (header.type == wire::MessageType::append && header.fragment == 0) {
+    const auto append = load<wire::Append>(packet.payload);
+    more = fmt::format("session {} entries {} + {}, message {}", append.session.value(), append.first.value(), append.count,
+                       header.message_id);
+  } else if (header.type == wire::MessageType::appended) {
+    const auto appended = load<wire::Appended>(packet.payload);
+    more = fmt::format("session {} entries {} + {} at {}", appended.session.value(), appended.first.value(), appended.count,
+                       appended.first_lsn.value());
+  } else if (header.type == wire::MessageType::refused) {
+    const auto refused = load<wire::Refused>(packet.payload);
+    more = fmt::format("{}, session {} entry {}, request {}", wire::name(refused.reason), refused.session.value(),
+                       refused.sequence.value(), refused.request);
   }
-  check_visible(from.port - 1U, *view);
+  trace_(network_.now_us, "  {} -> {}: {} {}", who(from), who(to), wire::name(header.type), more);
 }
 
 // Durable before visible.

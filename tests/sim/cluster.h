@@ -96,7 +96,8 @@ class Cluster {
  private:
   void make_disk(std::size_t place, std::uint64_t number, std::uint64_t bytes);
   void watch_disk(std::size_t place);
-  void listen(dataplane::Endpoint from, Bytes packet);
+  void listen(dataplane::Endpoint from, dataplane::Endpoint to, Bytes packet);
+  void trace_packet(dataplane::Endpoint from, dataplane::Endpoint to, const wire::PacketView& packet) const;
   void check_visible(std::size_t place, const wire::PacketView& packet);
   void check_promise_visible(std::size_t place, const wire::PacketHeader& header);
   void check_word_kept(std::size_t place);

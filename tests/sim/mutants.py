@@ -31,7 +31,7 @@ def hunt(sim, name, seeds, jobs):
     seconds = time.monotonic() - start
     if done.returncode not in (0, 1):
         sys.exit(f"mutants: {name}: {done.stderr.strip()}")
-    found = re.search(r"^FAILED: seed (\d+), commit \S+: ([^:]+|CHECK.*?\)): (.*)$", done.stdout, re.MULTILINE)
+    found = re.search(r"^FAILED: seed (\d+), commit \S+: (CHECK.*?\)|[^:]+): (.*)$", done.stdout, re.MULTILINE)
     ran = re.search(r"^(\d+) seeds in ", done.stdout, re.MULTILINE)
     return found, int(ran.group(1)), seconds
 

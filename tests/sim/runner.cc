@@ -84,7 +84,7 @@ void explain_death(const std::string& messages, int status, SeedResult& result) 
     result.check = WIFSIGNALED(status) ? std::string("signal ") + ::strsignal(WTERMSIG(status)) : "process ended";
     return;
   }
-  result.check = messages.substr(at, messages.find(')', at) - at + 1);
+  result.check = messages.substr(at, std::min(messages.find('\n', at), messages.find(": left", at)) - at);
 }
 
 // Waits for the child whose messages end first; `children` are those that still run.
