@@ -22,6 +22,7 @@ enum class Mutant : std::uint8_t {
   own_vote_before_durable,
   promise_omits_staged_accept,
   accept_below_promise,
+  promise_number_stale,
   // rule 2, ballots
   prepare_before_own_promise,
   ballot_reused_after_restart,
@@ -33,6 +34,8 @@ enum class Mutant : std::uint8_t {
   // rule 3, learning
   commit_stale_record,
   catchup_serves_uncommitted,
+  // rule 4, who leads
+  behind_candidate_leads,
   // rule 5, identity
   reformatted_votes,
   // the journal
@@ -43,6 +46,8 @@ enum class Mutant : std::uint8_t {
   // rules 7 and 8, clients
   session_lost_on_failover,
   evicted_is_new,
+  opening_answers_any,
+  refusal_forgotten,
   lsn_from_old_base,
   tail_without_probe,
   // packets
@@ -56,6 +61,7 @@ inline constexpr std::array<std::string_view, static_cast<std::size_t>(Mutant::c
     "own-vote-before-durable",
     "promise-omits-staged-accept",
     "accept-below-promise",
+    "promise-number-stale",
     "prepare-before-own-promise",
     "ballot-reused-after-restart",
     "phase1-prefers-own-value",
@@ -64,6 +70,7 @@ inline constexpr std::array<std::string_view, static_cast<std::size_t>(Mutant::c
     "minority-is-quorum",
     "commit-stale-record",
     "catchup-serves-uncommitted",
+    "behind-candidate-leads",
     "reformatted-votes",
     "torn-tail-is-data",
     "misdirected-accepted",
@@ -71,6 +78,8 @@ inline constexpr std::array<std::string_view, static_cast<std::size_t>(Mutant::c
     "durable-by-completion-order",
     "session-lost-on-failover",
     "evicted-is-new",
+    "opening-answers-any",
+    "refusal-forgotten",
     "lsn-from-old-base",
     "tail-without-probe",
     "fragment-mixup",

@@ -82,7 +82,7 @@ void Acceptor::accept(Ballot ballot, Slot slot, const Value& value, ReplicaId to
   // The accepted record implies the promise: recovery takes the highest ballot of either kind.
   if (ballot > promised_) {
     promised_ = ballot;
-    promise_number_ = accepted.number;
+    if (!mutant(Mutant::promise_number_stale)) promise_number_ = accepted.number;
   }
   held_.push({HeldReply::Kind::accepted, to, accepted.number, ballot, slot, value.checksum});
 }

@@ -133,7 +133,8 @@ void Engine::handle(std::size_t from, const wire::PeerMessage& message, const wi
   if (proposer_.phase() != ProposerPhase::preparing || message.ballot != proposer_.ballot()) return;
   if (proposer_.promises().has(from)) return;
   // Rule 4: below a promise's watermarks we propose nothing; we catch up first, and ask this peer again.
-  if (message.commit > commit() || promise.trim > commit() + 1) return ask_catch_up(effects);
+  const bool behind = message.commit > commit() || promise.trim > commit() + 1;
+  if (behind && !mutant(Mutant::behind_candidate_leads)) return ask_catch_up(effects);
   for (const wire::PromisedSlot& slot : promise.slots) {
     if (!proposer_.report(from, slot, effects)) {
       ++counters_.conflicting_values;

@@ -119,7 +119,8 @@ void Node::on_append(const wire::AppendView& request, const Message& message) {
   };
   if (!engine_.is_leader()) return refuse_it(RefusalReason::not_leader, append.first);
   if (!takes_appends_) return refuse_it(RefusalReason::no_space, append.first);
-  if (refusals_.cover(append.session, attempt)) return refuse_it(RefusalReason::busy, append.first);
+  if (refusals_.cover(append.session, attempt) && !mutant(Mutant::refusal_forgotten))
+    return refuse_it(RefusalReason::busy, append.first);
   Intake::Admission admission = intake_.append(request);
   if (admission.verdict == Intake::Verdict::busy && intake_.is_closed()) {
     propose_batch();
@@ -175,7 +176,8 @@ void Node::answer_run(const consensus::AppliedRun& run) {
     flush_answer();
     for (std::size_t i = 0; i < openings_.size(); ++i) {
       const Opening opening = openings_[i];
-      if (opening.slot != wire::opening_slot(run.session)) continue;
+      const bool is_ours = opening.slot == wire::opening_slot(run.session);
+      if (!is_ours && !(mutant(Mutant::opening_answers_any) && opening.client == run.client)) continue;
       answer(opening.route, MessageType::session_opened, wire::SessionOpened{opening.request, run.session});
       openings_[i] = openings_.front();
       openings_.pop();

@@ -69,8 +69,17 @@ void Client::ask_read(Lsn from, Lsn to, std::optional<std::size_t> place, std::u
 void Client::poll() {
   messenger_.poll([&](const dataplane::Message& message) { session_.on_message(message, network_.now_us); });
   session_.on_tick(messenger_, network_.now_us);
+  note_session();
   take_completions();
   take_answer();
+}
+
+void Client::note_session() {
+  if (session_.id() == SessionId{} || session_.id() == last_session_) return;
+  last_session_ = session_.id();
+  if (had_sessions_.insert(last_session_).second) return;
+  oracle_.fail("a session is opened once",
+               fmt::format("client {} was given session {} a second time", endpoint_.port, last_session_.value()));
 }
 
 void Client::take_completions() {
@@ -91,6 +100,7 @@ void Client::take_completions() {
     oracle_.fail("sessions live on", fmt::format("session {} was called evicted, and it is in the table", session_.id().value()));
   }
   session_.reopen();
+  last_session_ = SessionId{};
   ++counters_.sessions;
 }
 

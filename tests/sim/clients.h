@@ -5,11 +5,12 @@
 //            before it was asked for, and on a quorum of disks. What is "not appended" is never in the log
 //   tail     covers everything acknowledged before the question, and nothing that is not chosen; never goes back
 //   read     the entries of the chosen log from the asked position on, without a gap
-//   session  its entries are in its order; evicted only when the table was full
+//   session  its entries are in its order; its id is given once; evicted only when the table was full
 #pragma once
 
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -65,6 +66,7 @@ class Client {
   };
   enum class Asked : std::uint8_t { nothing, tail, read };
 
+  void note_session();
   void take_completions();
   void take_answer();
   void check_appended(const Append& append, Lsn lsn);
@@ -81,6 +83,8 @@ class Client {
   client::Session session_;
   std::vector<Append> appends_;
   std::size_t finished_ = 0;
+  SessionId last_session_;
+  std::set<SessionId> had_sessions_;
   Slot checked_slot_;  // on a quorum of disks
   Asked asked_ = Asked::nothing;
   Lsn least_tail_;

@@ -20,7 +20,7 @@ constexpr std::array<Range, faults> ranges{{
     {"reordering", 60, 20, 400},  {"replay", 40, 5, 100},       {"corruption", 40, 2, 50},
     {"garbage", 25, 2, 50},       {"partition", 40, 2, 8},      {"one_way", 40, 2, 10},
     {"isolation", 40, 2, 8},      {"clog", 30, 2, 10},          {"kill", 50, 1, 5},
-    {"power_cut", 95, 8, 22},     {"blackout", 50, 1, 5},       {"storm", 30, 1, 3},
+    {"power_cut", 95, 9, 25},     {"blackout", 50, 1, 5},       {"storm", 30, 1, 3},
     {"pause", 50, 2, 12},         {"drift", 50, 10, 200},       {"step", 30, 2, 10},
     {"strobe", 20, 2, 10},        {"slow_disk", 50, 4, 20},     {"stall", 40, 2, 8},
     {"write_error", 25, 1, 3},    {"read_error", 25, 5, 100},   {"misread", 25, 5, 100},
@@ -41,7 +41,7 @@ void draw_cluster(Options& options, Prng& prng) {
   options.window_slots = prng.between(2, 24);
   options.block_bytes_target = prng.chance(1, 2) ? 4096U : 16U << 10;
   options.writes_in_flight = static_cast<std::uint32_t>(prng.between(1, 4));
-  options.writers = prng.between(1, 4);
+  options.writers = prng.between(1, 5);
   options.entry_bytes_max = prng.chance(1, 3) ? 2'000 : 300;
   options.step_down_us = prng.chance(1, 2) ? 40'000 : 150'000;
   options.safety_us = prng.between(1'000'000, 2'000'000);

@@ -27,7 +27,9 @@ Run::Run(const Options& options, const Trace& trace)
       prng_(stream(options.seed, 5)) {
   for (std::size_t i = 0; i < faults; ++i) fault_prngs_.push_back(stream(options.seed, 0x1000 + i));
   for (std::size_t number = 0; number < options_.writers + 1; ++number) {
-    const std::uint64_t timeout_us = number < options_.writers && prng_.chance(1, 3) ? prng_.between(20'000, 400'000) : 0;
+    // Impatient ones open many sessions; the first writer is patient, and will get everything appended in the end.
+    const std::uint64_t patience_us = prng_.chance(1, 2) ? prng_.between(4'000, 30'000) : prng_.between(20'000, 400'000);
+    const std::uint64_t timeout_us = number > 0 && number < options_.writers && prng_.chance(2, 3) ? patience_us : 0;
     clients_.push_back(std::make_unique<Client>(cluster_, network_, oracle_, known_, number, timeout_us));
     at(network_.now_us + 10 * number, {Happening::client, number});
   }
