@@ -47,7 +47,6 @@ enum class Mutant : std::uint8_t {
   session_lost_on_failover,
   evicted_is_new,
   opening_answers_any,
-  refusal_forgotten,
   lsn_from_old_base,
   tail_without_probe,
   // packets
@@ -79,7 +78,6 @@ inline constexpr std::array<std::string_view, static_cast<std::size_t>(Mutant::c
     "session-lost-on-failover",
     "evicted-is-new",
     "opening-answers-any",
-    "refusal-forgotten",
     "lsn-from-old-base",
     "tail-without-probe",
     "fragment-mixup",

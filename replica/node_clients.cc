@@ -119,8 +119,7 @@ void Node::on_append(const wire::AppendView& request, const Message& message) {
   };
   if (!engine_.is_leader()) return refuse_it(RefusalReason::not_leader, append.first);
   if (!takes_appends_) return refuse_it(RefusalReason::no_space, append.first);
-  if (refusals_.cover(append.session, attempt) && !mutant(Mutant::refusal_forgotten))
-    return refuse_it(RefusalReason::busy, append.first);
+  if (refusals_.cover(append.session, attempt)) return refuse_it(RefusalReason::busy, append.first);
   Intake::Admission admission = intake_.append(request);
   if (admission.verdict == Intake::Verdict::busy && intake_.is_closed()) {
     propose_batch();

@@ -69,10 +69,11 @@ def main():
     survivors = []
     for name in arguments.names or known:
         found, ran, seconds = hunt(arguments.sim, name, arguments.seeds, arguments.jobs)
-        if found is None:
+        explored = explore(arguments.explore, name)
+        if found is None and explored == "-":
             survivors.append(name)
-        verdict = f"{found.group(2)} (seed {found.group(1)})" if found else "NOT CAUGHT"
-        print(f"{name:<30} {ran:>6} {seconds:>8.1f}  {verdict:<60} {explore(arguments.explore, name)}", flush=True)
+        verdict = f"{found.group(2)} (seed {found.group(1)})" if found else "not caught"
+        print(f"{name:<30} {ran:>6} {seconds:>8.1f}  {verdict:<60} {explored}", flush=True)
     if not arguments.names:
         for name, why in LATER.items():
             print(f"{name:<30} {'':>6} {'':>8}  later: {why}")
