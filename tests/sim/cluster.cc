@@ -39,6 +39,7 @@ ClusterId cluster_id() {
 
 std::vector<ReplicaId> ids_of(std::size_t members) {
   std::vector<ReplicaId> ids;
+  ids.reserve(members);
   for (std::size_t place = 0; place < members; ++place) ids.emplace_back(static_cast<std::uint16_t>(place + 1));
   return ids;
 }
@@ -106,6 +107,7 @@ void Cluster::watch_disk(std::size_t place) {
 
 std::vector<client::Peer> Cluster::peers() const {
   std::vector<client::Peer> peers;
+  peers.reserve(size());
   for (std::size_t place = 0; place < size(); ++place) peers.push_back({ids_[place], {0, replica_endpoint(place)}});
   return peers;
 }

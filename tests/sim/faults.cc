@@ -31,8 +31,8 @@ constexpr std::array<Range, faults> ranges{{
 }};
 
 void draw_cluster(Options& options, Prng& prng) {
-  const std::uint64_t kind = prng.below(20);
-  options.members = kind < 13 ? 3 : kind < 18 ? 5 : kind < 19 ? 2 : 1;
+  constexpr std::array<std::size_t, 20> sizes{3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 5, 5, 5, 5, 5, 2, 1};
+  options.members = sizes[prng.below(sizes.size())];
   options.phase1 = options.phase2 = options.members / 2 + 1;
   if (options.members == 5 && prng.chance(1, 3)) {
     options.phase2 = prng.chance(1, 2) ? 2 : 4;

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <map>
@@ -37,10 +38,10 @@ Fault parse_fault(const std::string& text) {
 }
 
 Adjust adjustment(const Request& request) {
-  std::vector<Fault> without;
-  std::vector<Fault> only;
-  for (const std::string& text : request.without) without.push_back(parse_fault(text));
-  for (const std::string& text : request.only) only.push_back(parse_fault(text));
+  std::vector<Fault> without(request.without.size());
+  std::vector<Fault> only(request.only.size());
+  std::ranges::transform(request.without, without.begin(), parse_fault);
+  std::ranges::transform(request.only, only.begin(), parse_fault);
   return [=, writers = request.writers](Options& options) {
     for (const Fault fault : without) options[fault] = 0;
     if (!only.empty()) {
@@ -202,5 +203,10 @@ int run(int argc, char** argv) {
 }  // namespace synod::sim
 
 int main(int argc, char** argv) {
-  return synod::sim::run(argc, argv);
+  try {
+    return synod::sim::run(argc, argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "sim: %s\n", error.what());
+    return 2;
+  }
 }

@@ -115,7 +115,8 @@ class Run {
   std::uint64_t phase_end_us_ = 0;
   std::uint64_t submitted_ = 0;
   std::uint64_t submit_max_ = 0;
-  bool flooding_ = false;  // until the first writer's session is evicted
+  bool was_flooded_ = false;  // once is enough, and fills the disks
+  bool flooding_ = false;     // until the first writer's session is evicted
   std::uint64_t flood_clients_ = 0;
 };
 

@@ -1,5 +1,6 @@
 // What goes wrong in the safety phase.
 #include <algorithm>
+#include <utility>
 
 #include "tests/sim/run.h"
 #include "wire/cluster.h"
@@ -84,7 +85,7 @@ void Run::strike(Fault fault) {
     case Fault::slow_client:
       clients_[prng(fault).below(clients_.size())]->look_away_us = prng(fault).between(5'000, 200'000);
       return;
-    case Fault::session_flood: flooding_ = true; return;
+    case Fault::session_flood: flooding_ = !std::exchange(was_flooded_, true); return;
     case Fault::slow_disk:
     case Fault::stall:
     case Fault::write_error:
@@ -101,6 +102,7 @@ void Run::strike(Fault fault) {
 void Run::strike_network(Fault fault) {
   Prng& draw = prng(fault);
   std::vector<dataplane::Endpoint> ends;
+  ends.reserve(cluster_.size() + clients_.size());
   for (std::size_t place = 0; place < cluster_.size(); ++place) ends.push_back(replica_endpoint(place));
   for (const auto& client : clients_) ends.push_back(client->endpoint());
   const dataplane::Endpoint one = ends[draw.below(cluster_.size())];

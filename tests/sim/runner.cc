@@ -90,6 +90,7 @@ void explain_death(const std::string& messages, int status, SeedResult& result) 
 // Waits for the child whose messages end first; `children` are those that still run.
 SeedResult collect(std::vector<Child>& children) {
   std::vector<pollfd> fds;
+  fds.reserve(children.size());
   for (const Child& child : children) fds.push_back({child.report, POLLIN | POLLHUP, 0});
   while (::poll(fds.data(), fds.size(), -1) <= 0) {
   }
