@@ -38,19 +38,16 @@ Fault parse_fault(const std::string& text) {
 }
 
 Adjust adjustment(const Request& request) {
-  std::vector<Fault> without(request.without.size());
-  std::vector<Fault> only(request.only.size());
-  std::ranges::transform(request.without, without.begin(), parse_fault);
-  std::ranges::transform(request.only, only.begin(), parse_fault);
-  return [=, writers = request.writers](Options& options) {
-    for (const Fault fault : without) options[fault] = 0;
-    if (!only.empty()) {
-      for (std::size_t i = 0; i < faults; ++i) {
-        if (std::ranges::find(only, static_cast<Fault>(i)) == only.end()) options.rate[i] = 0;
-      }
+  Reduction reduction;
+  for (const std::string& text : request.without) reduction.off[static_cast<std::size_t>(parse_fault(text))] = true;
+  if (!request.only.empty()) {
+    reduction.off.fill(true);
+    for (const std::string& text : request.only) {
+      if (text != "none") reduction.off[static_cast<std::size_t>(parse_fault(text))] = false;
     }
-    if (writers) options.writers = *writers;
-  };
+  }
+  reduction.writers = request.writers;
+  return [reduction](Options& options) { options = reduction.of(options.seed); };
 }
 
 // How to run a failure again.
@@ -60,7 +57,7 @@ std::string replay(const Options& options) {
     if (options.rate[i] > 0) only += fmt::format("{}{}", only.empty() ? "" : ",", name(static_cast<Fault>(i)));
   }
   return fmt::format("./dev.sh sim --seed {} --writers {} --only {}", options.seed, options.writers,
-                     only.empty() ? "loss" : only);
+                     only.empty() ? "none" : only);
 }
 
 int run_one(const Request& request, const Adjust& adjust) {
@@ -180,7 +177,7 @@ int run(int argc, char** argv) {
   app.add_option("--seed", request.seed, "this one alone, in this process");
   app.add_option("--jobs", request.jobs, "runs at a time")->check(CLI::PositiveNumber);
   app.add_option("--without", request.without, "switch these faults off")->delimiter(',');
-  app.add_option("--only", request.only, "switch all other faults off")->delimiter(',');
+  app.add_option("--only", request.only, "switch all other faults off; none: all of them")->delimiter(',');
   app.add_option("--writers", request.writers, "clients that append")->check(CLI::PositiveNumber);
   app.add_flag("--trace", request.trace, "with --seed: print what happens");
   app.add_flag("--packets", request.packets, "with --trace: every packet too");

@@ -148,36 +148,43 @@ void run_many(std::uint64_t first, std::uint64_t count, unsigned jobs, const Adj
   }
 }
 
+// What a seed draws, less what is left out: so that the command line can say it again.
+Options Reduction::of(std::uint64_t seed) const {
+  Options options = draw_options(seed);
+  for (std::size_t fault = 0; fault < faults; ++fault) {
+    if (off[fault]) options.rate[fault] = 0;
+  }
+  options.writers = writers.value_or(options.writers);
+  return options;
+}
+
 Smaller minimise(const Options& options, const SeedResult& result) {
   Smaller smaller{options, result, 0};
-  const auto try_instead = [&](const Options& candidate) {
-    const SeedResult again = run_apart(candidate);
+  Reduction reduction;
+  for (std::size_t fault = 0; fault < faults; ++fault) reduction.off[fault] = options.rate[fault] == 0;
+  reduction.writers = options.writers;
+  // Keeps `candidate` if the same check fails, and no later.
+  const auto try_instead = [&](const Reduction& candidate, std::uint64_t seed, bool sooner) {
+    const SeedResult again = run_apart(candidate.of(seed));
     ++smaller.runs;
-    if (!again.failed || again.check != result.check) return false;
-    smaller.options = candidate;
+    if (!again.failed || again.check != result.check) return;
+    if (sooner && again.failed_at_us >= smaller.result.failed_at_us) return;
+    reduction = candidate;
+    smaller.options = candidate.of(seed);
     smaller.result = again;
-    return true;
   };
-  // Fewer faults: one after the other is switched off, as long as the same check still fails.
+  // Fewer faults and writers: one after the other is left out, as long as the same check still fails.
   for (std::size_t fault = 0; fault < faults; ++fault) {
-    if (smaller.options.rate[fault] == 0) continue;
-    Options candidate = smaller.options;
-    candidate.rate[fault] = 0;
-    (void)try_instead(candidate);
+    if (reduction.off[fault]) continue;
+    Reduction candidate = reduction;
+    candidate.off[fault] = true;
+    try_instead(candidate, options.seed, false);
   }
-  Options alone = smaller.options;
+  Reduction alone = reduction;
   alone.writers = 1;
-  (void)try_instead(alone);
-  // Less time: other seeds with the same faults may fail sooner.
-  for (std::uint64_t i = 1; i <= 40; ++i) {
-    Options candidate = smaller.options;
-    candidate.seed = options.seed + i * 1'000'003;
-    const Smaller before = smaller;
-    if (try_instead(candidate) && smaller.result.failed_at_us >= before.result.failed_at_us && before.result.failed_at_us > 0) {
-      smaller.options = before.options;
-      smaller.result = before.result;
-    }
-  }
+  try_instead(alone, options.seed, false);
+  // Less time: other seeds with what is left may fail sooner.
+  for (std::uint64_t i = 1; i <= 40; ++i) try_instead(reduction, options.seed + i * 1'000'003, true);
   return smaller;
 }
 

@@ -1,8 +1,10 @@
 // Runs of many seeds: each in a process of its own, so that a CHECK that fails is a result like any other.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,6 +32,14 @@ using Adjust = std::function<void(Options&)>;
 // `on_result` is called in the order in which runs end; false ends it all.
 void run_many(std::uint64_t first, std::uint64_t count, unsigned jobs, const Adjust& adjust,
               const std::function<bool(const SeedResult&)>& on_result);
+
+// Faults that are left out of what a seed draws, and the number of writers.
+struct Reduction {
+  std::array<bool, faults> off{};
+  std::optional<std::size_t> writers;
+
+  [[nodiscard]] Options of(std::uint64_t seed) const;
+};
 
 // A failure with fewer faults and less time: of the same check, and perhaps with another seed.
 struct Smaller {
