@@ -13,10 +13,10 @@
 //
 // End. A session ends when the deadline of its oldest entry passes, when it is evicted, or when an entry is refused for good.
 // Then every unfinished entry completes as `not_appended` (no transmission of it, or of an earlier entry, can have been
-// proposed: it was never sent, or each attempt was refused) or as `unknown`. A replica refuses a second copy of an attempt that it
-// has refused (replica/refusals.h). The one assumption behind `not_appended` for an entry that was sent: the network does not keep
-// such a copy for longer than the process lives that refused the first.
-// Once all completions are taken, `reopen` starts a fresh session.
+// proposed: it was never sent, or each attempt was refused) or as `unknown`. A replica refuses a second copy of an attempt that
+// it has refused (replica/refusals.h). The one assumption behind `not_appended` for an entry that was sent: the network does not
+// keep such a copy for longer than the process lives that refused the first. Once all completions are taken, `reopen` starts a
+// fresh session.
 //
 // Thread: one. No heap on the append path after construction.
 #pragma once
