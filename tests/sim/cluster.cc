@@ -185,7 +185,8 @@ void Cluster::start(std::size_t place) {
   if (crash_prng_.chance(options_[Fault::storm], 20) && options_[Fault::storm] > 0) {
     member.disk->dies_after_writes = static_cast<std::uint32_t>(crash_prng_.below(6));
   }
-  const std::uint64_t read_faults = member.disk->counters().read_faults;
+  const auto read_faults = [&] { return member.disk->counters().read_errors + member.disk->counters().misreads; };
+  const std::uint64_t before = read_faults();
   member.ledger->starting();
   ++counters_.starts;
   auto opened = replica::Node::open(
@@ -207,7 +208,7 @@ void Cluster::start(std::size_t place) {
   if (!opened) {
     ++counters_.starts_refused;
     trace_(network_.now_us, "replica {} refuses to start: {}", place + 1, opened.error().text);
-    const bool had_read_fault = member.disk->counters().read_faults != read_faults;
+    const bool had_read_fault = read_faults() != before;
     const bool excused = member.is_damaged || member.is_small || had_read_fault || member.is_swapped;
     if (!excused) oracle_.fail("a healthy disk opens", fmt::format("replica {}: {}", place + 1, opened.error().text));
     if ((member.is_damaged || member.is_small) && !had_read_fault && !member.is_swapped) member.is_lost = true;

@@ -110,13 +110,13 @@ std::int32_t Disk::carry_out_read(const Operation& operation) {
   // Recovery reads the whole disk: at the same rate it would never get through.
   const std::uint64_t odds = opening ? 30'000 : 1'000;
   if (prng_.chance(conduct.read_error_permille, odds)) {
-    ++counters_.read_faults;
+    ++counters_.read_errors;
     return EIO;
   }
   copy(operation.to, Bytes(memory_.bytes()).subspan(operation.offset, operation.to.size()));
   const std::uint64_t reach = opening ? std::min(end, conduct.misread_end) : end;
   if (reach <= operation.offset || !prng_.chance(conduct.misread_permille, odds)) return 0;
-  ++counters_.read_faults;
+  ++counters_.misreads;
   const std::uint64_t blocks = (reach - operation.offset) / device_block_bytes;
   if (blocks == 0) return 0;
   const std::uint64_t block = prng_.below(blocks) * device_block_bytes;

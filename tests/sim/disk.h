@@ -41,7 +41,8 @@ struct Cut {
 };
 
 struct DiskCounters {
-  std::uint64_t read_faults = 0;
+  std::uint64_t read_errors = 0;
+  std::uint64_t misreads = 0;
   std::uint64_t write_errors = 0;
   std::uint64_t misdirected = 0;
 };

@@ -86,7 +86,6 @@ struct Sums {
   std::uint64_t committed_least = ~std::uint64_t{0};
   double cpu_seconds = 0;
   Tally sum;
-  Tally least;
 
   void add(const SeedResult& result) {
     ++runs;
@@ -101,6 +100,22 @@ struct Sums {
           &Tally::packets_lost}) {
       sum.*field += tally.*field;
     }
+    for (std::size_t i = 0; i < faults; ++i) sum.struck[i] += tally.struck[i];
+  }
+  // The faults that no run has met.
+  [[nodiscard]] std::string never_struck() const {
+    std::string names;
+    for (std::size_t i = 0; i < faults; ++i) {
+      if (sum.struck[i] == 0) names += fmt::format("{}{}", names.empty() ? "" : ", ", name(static_cast<Fault>(i)));
+    }
+    return names;
+  }
+  void print_struck() const {
+    std::string line = "struck:";
+    for (std::size_t i = 0; i < faults; ++i) {
+      line += fmt::format("{} {} {}", i == 0 ? "" : ",", name(static_cast<Fault>(i)), sum.struck[i]);
+    }
+    fmt::print("{}\n", line);
   }
   void print() const {
     const double n = static_cast<double>(std::max<std::uint64_t>(runs, 1));
@@ -158,7 +173,14 @@ int run_seeds(const Request& request, const Adjust& adjust) {
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   fmt::print("{} seeds in {:.1f} s, {} failed\n", sums.runs + failures, seconds, failures);
   sums.print();
-  return failures == 0 ? 0 : 1;
+  sums.print_struck();
+  if (failures > 0) return 1;
+  // So many seeds must have met everything, or a fault has stopped to be one.
+  constexpr std::uint64_t enough_seeds = 500;
+  const bool of_everything = request.only.empty() && request.without.empty();
+  if (!of_everything || sums.runs < enough_seeds || sums.never_struck().empty()) return 0;
+  fmt::print("FAILED: these faults have never struck: {}\n", sums.never_struck());
+  return 1;
 }
 
 // None in a build that has only one, or none.

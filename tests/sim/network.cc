@@ -18,7 +18,10 @@ std::uint64_t Network::delay_us(dataplane::Endpoint from, dataplane::Endpoint to
   const auto clogged = clogs_.find({from, to});
   if (clogged != clogs_.end()) return clogged->second + prng_.below(1'000);
   std::uint64_t delay = prng_.between(faults.delay_us_min, faults.delay_us_max);
-  if (prng_.chance(faults.reordering_permille, 1000)) delay += prng_.below(overtaken_us_max);
+  if (prng_.chance(faults.reordering_permille, 1000)) {
+    ++counters_.overtaken;
+    delay += prng_.below(overtaken_us_max);
+  }
   return delay;
 }
 
@@ -28,12 +31,15 @@ void Network::send(dataplane::Endpoint from, dataplane::Endpoint to, Bytes packe
   counters_.digest = (counters_.digest ^ crc32c(packet) ^ (now_us << 20) ^ where) * 0x9E3779B97F4A7C15;
   if (on_sent) on_sent(from, to, packet);
   if (prng_.chance(faults.replay_permille, 1000)) replay();
-  if (cuts_.contains({from, to}) || is_lost(packet)) {
+  const bool is_cut = cuts_.contains({from, to});
+  if (is_cut || is_lost(packet)) {
     ++counters_.lost;
+    counters_.cut_off += is_cut ? 1 : 0;
     return;
   }
   remember(from, to, packet);
   const int copies = prng_.chance(faults.duplication_permille, 1000) ? 2 : 1;
+  counters_.doubled += copies > 1 ? 1 : 0;
   for (int i = 0; i < copies; ++i) post(from, to, packet);
 }
 
@@ -41,7 +47,9 @@ bool Network::is_lost(Bytes packet) {
   if (prng_.chance(faults.loss_permille, 1000)) return true;
   if (faults.accept_loss_permille == 0 || packet.size() < sizeof(wire::PacketHeader)) return false;
   const bool is_accept = load<wire::PacketHeader>(packet).type == wire::MessageType::accept;
-  return is_accept && prng_.chance(faults.accept_loss_permille, 1000);
+  const bool lost = is_accept && prng_.chance(faults.accept_loss_permille, 1000);
+  counters_.accepts_lost += lost ? 1 : 0;
+  return lost;
 }
 
 void Network::post(dataplane::Endpoint from, dataplane::Endpoint to, Bytes packet) {

@@ -40,6 +40,10 @@ struct PacketFaults {
 struct NetworkCounters {
   std::uint64_t sent = 0;
   std::uint64_t lost = 0;
+  std::uint64_t cut_off = 0;       // of those, on links that were cut
+  std::uint64_t accepts_lost = 0;  // and these because they were accepts
+  std::uint64_t doubled = 0;
+  std::uint64_t overtaken = 0;
   std::uint64_t replayed = 0;
   std::uint64_t corrupted = 0;
   std::uint64_t digest = 0;

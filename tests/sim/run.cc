@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "base/crc32c.h"
@@ -67,7 +68,9 @@ void Run::step() {
   switch (event.what) {
     case Happening::node: return poll_node(event.index);
     case Happening::client: return poll_client(event.index);
-    case Happening::links_healed: return faulty_ ? network_.heal() : void();
+    case Happening::links_healed:
+      if (faulty_) network_.heal();
+      return;
     case Happening::fault:
       if (!faulty_) return;
       strike(static_cast<Fault>(event.index));
@@ -271,6 +274,30 @@ void Run::read_back() {
   }
 }
 
+// Those that networks, disks and clusters count themselves beside those that were counted as they struck.
+std::array<std::uint64_t, faults> Run::struck() const {
+  std::array<std::uint64_t, faults> struck = struck_;
+  const auto of = [&struck](Fault fault) -> std::uint64_t& { return struck[static_cast<std::size_t>(fault)]; };
+  const NetworkCounters& packets = network_.counters();
+  of(Fault::loss) = packets.lost - packets.accepts_lost - packets.cut_off;
+  of(Fault::accept_loss) = packets.accepts_lost;
+  of(Fault::duplication) = packets.doubled;
+  of(Fault::reordering) = packets.overtaken;
+  of(Fault::replay) = packets.replayed;
+  of(Fault::corruption) = packets.corrupted;
+  of(Fault::drift) = options_[Fault::drift] > 0 ? 1 : 0;
+  for (std::size_t place = 0; place < cluster_.size(); ++place) {
+    const Member& member = cluster_.member(place);
+    const DiskCounters& disk = member.disk->counters();
+    of(Fault::write_error) += disk.write_errors;
+    of(Fault::read_error) += disk.read_errors;
+    of(Fault::misread) += disk.misreads;
+    of(Fault::misdirected_write) += disk.misdirected;
+    of(Fault::no_room) += member.is_small ? 1 : 0;
+  }
+  return struck;
+}
+
 Tally Run::tally() const {
   Tally tally;
   tally.virtual_us = network_.now_us;
@@ -297,6 +324,7 @@ Tally Run::tally() const {
     tally.lost += cluster_.member(place).is_lost ? 1 : 0;
   }
   tally.repairs = counted.repairs;
+  tally.struck = struck();
   tally.digest = network_.counters().digest;
   for (std::size_t place = 0; place < cluster_.size(); ++place) {
     tally.digest = (tally.digest ^ crc32c(cluster_.member(place).disk->sectors())) * 0x9E3779B97F4A7C15;

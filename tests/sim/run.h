@@ -7,6 +7,7 @@
 // One thread, virtual time: the next thing that happens is always the one with the earliest time, so idle time costs nothing.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -43,6 +44,7 @@ struct Tally {
   std::uint64_t repairs = 0;  // replicas that came back behind the others and were brought up to date by them
   std::uint64_t packets = 0;
   std::uint64_t packets_lost = 0;
+  std::array<std::uint64_t, faults> struck{};  // how often each fault really did something
   std::uint64_t digest = 0;  // of every packet, when and whence and where to, and of what all disks hold in the end
 };
 
@@ -81,6 +83,7 @@ class Run {
   void read_back();
   [[nodiscard]] bool all_answered();
   void bring_back(std::size_t place);
+  [[nodiscard]] std::array<std::uint64_t, faults> struck() const;
   [[nodiscard]] Tally tally() const;
 
   // run_faults.cc: what goes wrong
@@ -98,6 +101,7 @@ class Run {
   [[nodiscard]] std::optional<std::size_t> random_up(Prng& prng) const;
   [[nodiscard]] std::optional<std::size_t> pick_for_damage(Prng& prng) const;
   [[nodiscard]] std::uint64_t down_time_us();
+  void count(Fault fault) { ++struck_[static_cast<std::size_t>(fault)]; }
   [[nodiscard]] Prng& prng(Fault fault) { return fault_prngs_[static_cast<std::size_t>(fault)]; }
 
   Options options_;
@@ -115,6 +119,7 @@ class Run {
   std::uint64_t phase_end_us_ = 0;
   std::uint64_t submitted_ = 0;
   std::uint64_t submit_max_ = 0;
+  std::array<std::uint64_t, faults> struck_{};
   bool was_flooded_ = false;  // once is enough, and fills the disks
   bool flooding_ = false;     // until the first writer's session is evicted
   std::uint64_t flood_clients_ = 0;

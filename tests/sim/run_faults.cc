@@ -84,8 +84,11 @@ void Run::strike(Fault fault) {
     case Fault::garbage: return send_garbage();
     case Fault::slow_client:
       clients_[prng(fault).below(clients_.size())]->look_away_us = prng(fault).between(5'000, 200'000);
-      return;
-    case Fault::session_flood: flooding_ = !std::exchange(was_flooded_, true); return;
+      return count(fault);
+    case Fault::session_flood:
+      if (std::exchange(was_flooded_, true)) return;
+      flooding_ = true;
+      return count(fault);
     case Fault::slow_disk:
     case Fault::stall:
     case Fault::write_error:
@@ -118,6 +121,7 @@ void Run::strike_network(Fault fault) {
       if (fault == Fault::isolation && of_one && !(clients_reach_it && of_client)) network_.cut(ends[a], ends[b]);
     }
   }
+  count(fault);
   if (fault == Fault::one_way) network_.cut(one, other);
   if (fault == Fault::clog) network_.clog(one, other, draw.between(5'000, 80'000));
   const std::uint64_t lasts_us = draw.between(5'000, 120'000);
@@ -129,6 +133,7 @@ void Run::strike_process(Fault fault) {
   Prng& draw = prng(fault);
   if (fault == Fault::blackout) {
     trace_(network_.now_us, "blackout");
+    count(fault);
     for (std::size_t place = 0; place < cluster_.size(); ++place) {
       if (cluster_.member(place).is_up()) cluster_.cut_power(place);
     }
@@ -138,6 +143,7 @@ void Run::strike_process(Fault fault) {
   const auto victim = draw.chance(1, 3) && cluster_.leader() ? cluster_.leader() : random_up(draw);
   if (!victim) return;
   Member& member = cluster_.member(*victim);
+  if (fault != Fault::swap) count(fault);
   switch (fault) {
     case Fault::kill: return cluster_.kill(*victim);
     case Fault::power_cut:
@@ -170,6 +176,7 @@ void Run::strike_process(Fault fault) {
       const auto other = random_up(draw);
       if (!other || other == victim || member.is_lost || cluster_.member(*other).is_lost) return;
       trace_(network_.now_us, "replicas {} and {} get each other's disks", *victim + 1, *other + 1);
+      count(fault);
       cluster_.cut_power(*victim);
       cluster_.cut_power(*other);
       cluster_.swap_disks(*victim, *other);
@@ -186,6 +193,7 @@ void Run::strike_disk(Fault fault) {
   Prng& draw = prng(fault);
   const std::size_t victim = draw.below(cluster_.size());
   Disk& disk = *cluster_.member(victim).disk;
+  if (fault != Fault::write_error) count(fault);  // the disk counts those
   switch (fault) {
     case Fault::slow_disk:
       disk.conduct.latency_us_min = draw.chance(1, 2) ? 20 : draw.below(1'000);
@@ -211,6 +219,7 @@ void Run::damage(Fault fault) {
   if (blocks < 8 || member.is_lost) return;
   const Ledger::Place hit = member.ledger->block(draw.below(blocks));
   trace_(network_.now_us, "{} on replica {}'s disk, offset {}", name(fault), *victim + 1, hit.offset);
+  if (fault != Fault::misdirected_write) count(fault);  // the disk counts those
   member.is_damaged = true;
   member.believed_up_to = oracle_.chosen_up_to() + 2 * options_.window_slots;
   switch (fault) {
@@ -227,6 +236,7 @@ void Run::lose(Fault fault) {
   if (!victim || cluster_.member(*victim).is_lost) return;
   Member& member = cluster_.member(*victim);
   if (member.is_up()) cluster_.cut_power(*victim);
+  count(fault);
   trace_(network_.now_us, "{} of replica {}'s disk", name(fault), *victim + 1);
   member.is_damaged = true;
   member.believed_up_to = oracle_.chosen_up_to() + 2 * options_.window_slots;
@@ -237,6 +247,7 @@ void Run::lose(Fault fault) {
 
 // Packets that nobody sent: noise, or a header that looks right.
 void Run::send_garbage() {
+  count(Fault::garbage);
   Prng& draw = prng(Fault::garbage);
   for (int i = 0; i < 20; ++i) {
     Datagram packet(draw.between(1, 1472));
