@@ -93,4 +93,12 @@ struct Incarnation {
   constexpr auto operator<=>(const Incarnation&) const = default;
 };
 
+// How far a disk is known to have got: the open, and the sequence number of a durable block of its journal (rule 6).
+struct Position {
+  std::uint64_t open_count = 0;
+  std::uint64_t sequence = 0;
+
+  constexpr auto operator<=>(const Position&) const = default;
+};
+
 }  // namespace synod

@@ -43,6 +43,8 @@ enum class Mutant : std::uint8_t {
   misdirected_accepted,
   tail_resurrected,
   durable_by_completion_order,
+  recycled_is_current,
+  promise_lost_in_recycle,
   // rules 7 and 8, clients
   session_lost_on_failover,
   evicted_is_new,
@@ -75,6 +77,8 @@ inline constexpr std::array<std::string_view, static_cast<std::size_t>(Mutant::c
     "misdirected-accepted",
     "tail-resurrected",
     "durable-by-completion-order",
+    "recycled-is-current",
+    "promise-lost-in-recycle",
     "session-lost-on-failover",
     "evicted-is-new",
     "opening-answers-any",

@@ -49,31 +49,27 @@ BlockReader::BlockReader(DeviceRef device, std::uint64_t end) : device_(device),
   buffer_.prefer_huge_pages();
 }
 
-Result<Bytes> BlockReader::view(std::uint64_t offset, std::uint64_t bytes) {
+Bytes BlockReader::view(std::uint64_t offset, std::uint64_t bytes) {
   CHECK_LE(bytes, view_bytes_max);
   CHECK_LE(offset + bytes, end_);
-  if (offset < start_ || offset + bytes > start_ + filled_) {
-    if (auto filled = fill(offset); !filled) return std::unexpected(filled.error());
-  }
+  if (offset < start_ || offset + bytes > start_ + filled_) fill(offset);
   return Bytes(buffer_.bytes()).subspan(offset - start_, bytes);
 }
 
-Result<> BlockReader::fill(std::uint64_t offset) {
+void BlockReader::fill(std::uint64_t offset) {
   start_ = offset;
-  filled_ = 0;
-  const std::uint64_t length = std::min(window_bytes, end_ - offset);
+  filled_ = std::min(window_bytes, end_ - offset);
   std::size_t pieces = 0;
-  for (std::uint64_t at = 0; at < length; at += piece_bytes, ++pieces) {
-    device_.read(offset + at, buffer_.bytes().subspan(at, std::min(piece_bytes, length - at)), pieces);
+  for (std::uint64_t at = 0; at < filled_; at += piece_bytes, ++pieces) {
+    device_.read(offset + at, buffer_.bytes().subspan(at, std::min(piece_bytes, filled_ - at)), pieces);
   }
-  if (const std::int32_t error = wait_for(device_, pieces); error != 0) {
-    return fail(
-        fmt::format("the disk cannot be read at offset {} ({}): what this replica promised is in doubt; replace the disk and "
-                    "join as a new member",
-                    offset, std::strerror(error)));
+  if (wait_for(device_, pieces) == 0) return;
+  // Something in it cannot be read: find out how little.
+  for (std::uint64_t at = 0; at < filled_; at += device_block_bytes) {
+    const MutableBytes block = buffer_.bytes().subspan(at, device_block_bytes);
+    device_.read(offset + at, block, 0);
+    if (wait_for(device_, 1) != 0) std::ranges::fill(block, std::byte{});
   }
-  filled_ = length;
-  return {};
 }
 
 }  // namespace synod::storage

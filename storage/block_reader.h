@@ -18,13 +18,14 @@ class BlockReader {
   // Reads within [0, end) of the device.
   BlockReader(DeviceRef device, std::uint64_t end);
 
-  // The bytes at `offset`, valid until the next call. Offset and length are whole device blocks; at most view_bytes_max.
-  [[nodiscard]] Result<Bytes> view(std::uint64_t offset, std::uint64_t bytes);
+  // The bytes at `offset`, valid until the next call. Offset and length are whole device blocks; at most view_bytes_max. What the
+  // device cannot read is zero.
+  [[nodiscard]] Bytes view(std::uint64_t offset, std::uint64_t bytes);
 
   static constexpr std::uint64_t view_bytes_max = 4U << 20;
 
  private:
-  [[nodiscard]] Result<> fill(std::uint64_t offset);
+  void fill(std::uint64_t offset);
 
   DeviceRef device_;
   std::uint64_t end_;

@@ -1,3 +1,4 @@
+// Following the chain of blocks.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -8,65 +9,136 @@
 
 namespace synod::storage {
 
-ChainScan::ChainScan(DeviceRef device, const Superblock& superblock, const Journal::RecordVisitor& visit)
-    : superblock_(superblock), geometry_(geometry_of(superblock)), reader_(device, geometry_.end()), visit_(visit) {
+namespace {
+
+Error other_version(std::uint64_t offset) {
+  return {fmt::format("the journal block at offset {} was written by another version of synod: use that version", offset)};
+}
+
+Watermarks watermarks_of(const BlockHeader& header) {
+  return {.promised = header.promised, .commit = header.commit, .highest = header.highest, .heard = header.heard};
+}
+
+}  // namespace
+
+ChainScan::ChainScan(DeviceRef device, const Superblock& superblock, const Survey& survey, const Visitor& visitor)
+    : superblock_(superblock),
+      geometry_(geometry_of(superblock)),
+      survey_(survey),
+      reader_(device, std::min(device.ready_bytes(), geometry_.end())),
+      ready_end_(std::min(device.ready_bytes(), geometry_.end())),
+      visitor_(visitor) {
   end_.value = chain_start(superblock.disk);
+}
+
+bool ChainScan::start_at(std::uint64_t offset, std::uint64_t sequence) {
+  if (offset < segments_offset || offset % device_block_bytes != 0 || offset + device_block_bytes > ready_end_) return false;
+  const auto header = decode_block_header(reader_.view(offset, device_block_bytes), offset, superblock_);
+  if (!header || header->sequence != sequence || header->kind == BlockKind::healed) return false;
+  end_.sequence = sequence - 1;
+  end_.open_count = header->open_count;
+  end_.segment = header->segment;
+  end_.generation = header->generation;
+  end_.offset = offset;
+  end_.value = header->previous;
+  return true;
+}
+
+Result<bool> ChainScan::step() {
+  const auto found = find_next();
+  if (!found) return std::unexpected(found.error());
+  if (found->evidence != BlockEvidence::follows) return false;
+  if (auto taken = take(found->header); !taken) return std::unexpected(taken.error());
+  return true;
 }
 
 Result<ChainEnd> ChainScan::run() {
   for (;;) {
-    const auto followed = next();
-    if (!followed) return std::unexpected(followed.error());
-    if (!*followed) break;
+    const auto found = find_next();
+    if (!found) return std::unexpected(found.error());
+    if (found->evidence == BlockEvidence::follows) {
+      if (auto taken = take(found->header); !taken) return std::unexpected(taken.error());
+      continue;
+    }
+    const auto goes_on = go_on(found->evidence);
+    if (!goes_on) return std::unexpected(goes_on.error());
+    if (!*goes_on) return end_;
   }
-  if (auto judged = judge_end(); !judged) return std::unexpected(judged.error());
-  return end_;
 }
 
 // The next block lies behind the last one or, if it did not fit there, at the start of the next segment.
-Result<bool> ChainScan::next() {
-  if (end_.offset < geometry_.end()) {
-    auto followed = follow(end_.offset);
-    if (!followed || *followed) return followed;
+Result<ChainScan::Found> ChainScan::find_next() {
+  Found here;
+  if (end_.offset + device_block_bytes <= geometry_.end_of(end_.segment)) {
+    const auto found = look_at(end_.offset);
+    if (!found || found->evidence == BlockEvidence::follows) return found;
+    here = *found;
   }
-  if (end_.offset >= geometry_.end()) return false;
-  const std::uint32_t segment = geometry_.segment_of(end_.offset) + 1;
-  if (segment >= geometry_.segments || end_.offset == geometry_.start_of(segment - 1)) return false;
-  return follow(geometry_.start_of(segment));
+  if (end_.offset == geometry_.start_of(end_.segment)) return here;
+  const auto next = look_at(geometry_.start_of(geometry_.next(end_.segment)));
+  if (!next || next->evidence == BlockEvidence::follows || here.evidence == BlockEvidence::nothing) return next;
+  return here;
 }
 
-Result<bool> ChainScan::follow(std::uint64_t offset) {
-  const auto first = reader_.view(offset, device_block_bytes);
-  if (!first) return std::unexpected(first.error());
-  const auto header = decode_block_header(*first, offset, superblock_);
-  // Such a header was written so (its checksum is right): to discard it would be to forget what another version promised.
-  if (!header && (header.error() == BlockFault::bad_version || header.error() == BlockFault::bad_length)) {
-    return fail(fmt::format("the journal block at offset {} was written by another version of synod: use that version", offset));
+Result<ChainScan::Found> ChainScan::look_at(std::uint64_t offset) {
+  if (offset + device_block_bytes > ready_end_) return Found{};
+  const auto header = decode_block_header(reader_.view(offset, device_block_bytes), offset, superblock_);
+  if (!header) {
+    switch (header.error()) {
+      // Such a header was written so (its checksum is right): to discard it would be to forget what another version promised.
+      case BlockFault::bad_version:
+      case BlockFault::bad_length:
+      case BlockFault::bad_field: return std::unexpected(other_version(offset));
+      case BlockFault::blank: return Found{};
+      case BlockFault::other_cluster:
+      case BlockFault::other_disk:
+      case BlockFault::other_place: return Found{BlockEvidence::elsewhere, {}};
+      default: return Found{BlockEvidence::unreadable, {}};
+    }
   }
-  if (!header) return false;
-  return follow_block(*header);
+  const bool is_next = header->sequence == end_.sequence + 1 ||
+                       (header->kind != BlockKind::normal && header->sequence > end_.sequence);
+  const bool is_recycled = mutant(Mutant::recycled_is_current) && header->generation < end_.generation;
+  // Whole, of this disk and place, and not the next one: a discarded tail's, or of the segment's former use. No trace of the next.
+  if (!is_recycled && (!is_next || header->previous != end_.value || header->open_count < end_.open_count)) return Found{};
+  if (!payload_is_good(*header) && !mutant(Mutant::torn_tail_is_data)) return Found{BlockEvidence::unreadable, *header};
+  return Found{BlockEvidence::follows, *header};
 }
 
-Result<bool> ChainScan::follow_block(const BlockHeader& header) {
-  if (header.sequence != end_.sequence + 1 || header.previous != end_.value || header.open_count < end_.open_count) return false;
-  const auto bytes = reader_.view(header.offset, block_bytes(header.payload_bytes));
-  if (!bytes) return std::unexpected(bytes.error());
-  const Bytes payload = bytes->subspan(sizeof(BlockHeader), header.payload_bytes);
-  if (crc32c(payload) != header.payload_checksum && !mutant(Mutant::torn_tail_is_data)) return false;
-  if (header.open_count > superblock_.open_count) {
-    return fail(
-        fmt::format("the superblock is older than the journal (open {} and {}): parts of this disk come from an old copy; "
-                    "this replica must not vote; join as a new member",
-                    superblock_.open_count, header.open_count));
+bool ChainScan::payload_is_good(const BlockHeader& header) {
+  if (header.kind == BlockKind::healed) return true;
+  const std::uint64_t length = block_bytes(header.payload_bytes);
+  if (header.offset + length > ready_end_) return false;
+  return crc32c(reader_.view(header.offset, length).subspan(sizeof(BlockHeader), header.payload_bytes)) == header.payload_checksum;
+}
+
+Result<> ChainScan::take(const BlockHeader& header) {
+  const std::uint64_t length = block_bytes(header.payload_bytes);
+  if (header.kind != BlockKind::healed) {
+    const Bytes payload = reader_.view(header.offset, length).subspan(sizeof(BlockHeader), header.payload_bytes);
+    if (auto visited = visit_records(header, payload); !visited) return visited;
   }
-  if (auto visited = visit_records(header, payload); !visited) return std::unexpected(visited.error());
+  // Parts of this disk come from an old copy: what else is missing nobody can tell.
+  if (header.open_count > superblock_.open_count) end_.tail_is_lost = true;
   end_.sequence = header.sequence;
   end_.open_count = header.open_count;
-  end_.offset = header.offset + block_bytes(header.payload_bytes);
+  end_.segment = header.segment;
+  end_.generation = header.generation;
+  end_.offset = header.offset + length;
   end_.value = chain_value(header);
-  end_.watermarks.promised = std::max(end_.watermarks.promised, header.promised);
+  end_.first_segment = header.first_segment;
+  if (header.checkpoint_sequence > end_.checkpoint_sequence) {
+    end_.checkpoint_sequence = header.checkpoint_sequence;
+    end_.checkpoint_offset = header.checkpoint_offset;
+  }
+  if (!mutant(Mutant::promise_lost_in_recycle)) {
+    end_.watermarks.promised = std::max(end_.watermarks.promised, header.promised);
+  }
   end_.watermarks.commit = std::max(end_.watermarks.commit, header.commit);
-  return true;
+  end_.watermarks.highest = std::max(end_.watermarks.highest, header.highest);
+  end_.watermarks.heard = header.heard;
+  ++end_.blocks;
+  return {};
 }
 
 // The checksum of the whole payload was right, so whatever is wrong here was written so.
@@ -86,7 +158,7 @@ Result<> ChainScan::visit_records(const BlockHeader& header, Bytes payload) {
     }
     const Location location{.offset = header.offset + sizeof(BlockHeader) + at,
                             .bytes = static_cast<std::uint32_t>(record->bytes())};
-    if (visit_) visit_(record->header, location, record->body, {.promised = header.promised, .commit = header.commit});
+    if (visitor_.record) visitor_.record(record->header, location, record->body, watermarks_of(header));
     at += align_up(record->bytes(), 8);
   }
   if (at == payload.size()) return {};
@@ -96,36 +168,75 @@ Result<> ChainScan::visit_records(const BlockHeader& header, Bytes payload) {
                   header.sequence, header.offset));
 }
 
-Error ChainScan::damaged(std::string_view witness) const {
-  return {
-      fmt::format("journal block {} at offset {} is damaged although it was durable ({} says so): this replica must not vote; "
-                  "replace the disk and join as a new member",
-                  end_.sequence + 1, end_.offset, witness)};
+// Blocks behind the missing one, in the order of the ring, up to one that was written when the missing one was known as durable.
+void ChainScan::search_behind(std::vector<BlockHeader>& found) {
+  const std::uint64_t missing = end_.sequence + 1;
+  std::uint64_t offset = end_.offset;
+  std::uint32_t segment = end_.segment;
+  for (std::uint64_t searched = 0; searched < evidence_bytes; searched += device_block_bytes, offset += device_block_bytes) {
+    if (offset + device_block_bytes > geometry_.end_of(segment)) {
+      segment = geometry_.next(segment);
+      if (segment == end_.segment) break;
+      offset = geometry_.start_of(segment);
+    }
+    if (offset + device_block_bytes > ready_end_) continue;
+    const auto header = decode_block_header(reader_.view(offset, device_block_bytes), offset, superblock_);
+    if (!header || header->open_count < end_.open_count || header->sequence <= missing) continue;
+    found.push_back(*header);
+    if (header->durable_sequence >= missing && payload_is_good(*header)) return;
+  }
+  const BlockHeader* head = survey_.witness_of(missing);
+  if (head != nullptr && head->open_count >= end_.open_count && payload_is_good(*head)) found.push_back(*head);
 }
 
-// Looks for anything behind the end of the chain that knows the missing block as durable.
-Result<> ChainScan::judge_end() {
+// What the missing block means. True: the chain goes on behind it.
+Result<bool> ChainScan::go_on(BlockEvidence evidence) {
   const std::uint64_t missing = end_.sequence + 1;
-  if (superblock_.durable_sequence >= missing) return std::unexpected(damaged("the superblock"));
-  const std::uint64_t search_end = std::min(end_.offset + evidence_bytes, geometry_.end());
-  for (std::uint64_t offset = end_.offset; offset < search_end; offset += device_block_bytes) {
-    const auto bytes = reader_.view(offset, device_block_bytes);
-    if (!bytes) return std::unexpected(bytes.error());
-    const auto header = decode_block_header(*bytes, offset, superblock_);
-    if (!header) {
-      // A block that was cut off within its first sector still counts as discarded.
-      if (offset == end_.offset && header.error() != BlockFault::blank) end_.discarded_bytes += device_block_bytes;
-      continue;
-    }
-    if (header->durable_sequence >= missing) {
-      return std::unexpected(damaged(fmt::format("block {} at offset {}", header->sequence, offset)));
-    }
-    // Tails that earlier opens discarded may still lie about: they are not this open's loss.
-    if (header->sequence >= missing && header->open_count == superblock_.open_count) {
-      end_.discarded_bytes += block_bytes(header->payload_bytes);
-    }
+  std::vector<BlockHeader> behind;
+  search_behind(behind);
+  Witness witness = superblock_.durable_sequence >= missing ? Witness::superblock : Witness::nobody;
+  if (!behind.empty() && behind.back().durable_sequence >= missing) witness = Witness::later_block;
+  switch (judge(DiskEvidence::ours, evidence, witness)) {
+    case Verdict::bounded:
+      if (auto leapt = leap(behind); !leapt) return std::unexpected(leapt.error());
+      return true;
+    case Verdict::unbounded: end_.tail_is_lost = true; [[fallthrough]];
+    default: end_at(evidence, behind); return false;
   }
-  return {};
+}
+
+void ChainScan::end_at(BlockEvidence evidence, const std::vector<BlockHeader>& behind) {
+  end_.leap_to = std::max(end_.sequence, superblock_.durable_sequence);
+  // A block that was cut off within its first sector still counts as discarded.
+  if (evidence != BlockEvidence::nothing) end_.discarded_bytes += device_block_bytes;
+  for (const BlockHeader& header : behind) {
+    // Tails that earlier opens discarded may still lie about: they are not this open's loss.
+    if (header.open_count == superblock_.open_count) end_.discarded_bytes += block_bytes(header.payload_bytes);
+  }
+}
+
+// The last block of `behind` is on the chain for sure. Those before it are, too, as far as the chain values link them to it.
+Result<> ChainScan::leap(std::vector<BlockHeader>& behind) {
+  BlockHeader next = behind.back();
+  BlockHeader linked = next;
+  for (auto before = behind.rbegin() + 1; before != behind.rend(); ++before) {
+    if (before->sequence + 1 != linked.sequence || chain_value(*before) != linked.previous) continue;
+    linked = *before;
+    if (payload_is_good(linked)) next = linked;
+  }
+  if (end_.gaps.size() == gaps_max) {
+    return fail(fmt::format("more than {} places of the journal are damaged: replace the disk and join as a new member", gaps_max));
+  }
+  const Gap gap{.first_sequence = end_.sequence + 1,
+                .next_sequence = next.sequence,
+                .offset = end_.offset,
+                .next_offset = next.offset,
+                .previous = end_.value,
+                .next_previous = next.previous,
+                .bound = watermarks_of(next)};
+  end_.gaps.push_back(gap);
+  if (visitor_.gap) visitor_.gap(gap);
+  return take(next);
 }
 
 }  // namespace synod::storage

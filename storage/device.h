@@ -53,6 +53,7 @@ class DeviceRef {
   void submit() { table_->submit(self_); }
   [[nodiscard]] std::size_t poll(std::span<Completion> out) { return table_->poll(self_, out); }
   [[nodiscard]] const DeviceInfo& info() const { return table_->info(self_); }
+  [[nodiscard]] std::uint64_t ready_bytes() const { return info().size_bytes; }
 
  private:
   template <class Device>

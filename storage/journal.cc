@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <utility>
 
 #include "base/check.h"
 #include "base/crc32c.h"
@@ -21,12 +22,12 @@ namespace {
 constexpr std::uint64_t reserve_bytes_max = 1U << 20;
 constexpr std::chrono::seconds drain_wait_max{2};
 
-constexpr bool is_control(wire::RecordKind kind) {
-  return kind == wire::RecordKind::promise || kind == wire::RecordKind::members;
-}
+constexpr std::uint64_t checkpoint_share = 16;  // a checkpoint comes after so many times its bytes, at the earliest
 
-constexpr std::uint64_t padded_record_bytes(std::size_t body_bytes) {
-  return align_up(sizeof(wire::RecordHeader) + body_bytes, 8);
+// What may use the reserve. (Checkpoints and index pages may not: they are large.)
+constexpr bool is_control(wire::RecordKind kind) {
+  return kind == wire::RecordKind::promise || kind == wire::RecordKind::members || kind == wire::RecordKind::trim ||
+         kind == wire::RecordKind::repair;
 }
 
 }  // namespace
@@ -38,6 +39,7 @@ Journal::State::State(DeviceRef from_device, const JournalLimits& from_limits, c
       geometry(geometry_of(from_superblock)),
       block_memory(std::size_t{from_limits.block_bytes_max} * (from_limits.writes_in_flight + 2)),
       blocks(from_limits.writes_in_flight + 2),
+      segments(geometry.segments),
       read_memory(read_buffer_bytes * from_limits.reads_in_flight),
       reads(from_limits.reads_in_flight),
       finished_reads(from_limits.reads_in_flight),
@@ -73,16 +75,16 @@ const Block* Journal::State::open_block() const {
   return last.state == BlockState::open ? &last : nullptr;
 }
 
-// The end of a segment for control records, or for votes, which stop before the reserve.
-std::uint64_t Journal::State::segment_limit(std::uint32_t segment, bool control) const {
-  const std::uint64_t end = geometry.start_of(segment + 1);
-  return segment + 1 == geometry.segments && !control ? end - reserve_bytes : end;
+// The end of a segment for control records, or for votes, which stop before the reserve at the end of the last free segment.
+std::uint64_t Journal::State::segment_limit(std::uint32_t index, bool control) const {
+  const bool is_last = geometry.next(index) == first_segment;
+  return is_last && !control ? geometry.end_of(index) - reserve_bytes : geometry.end_of(index);
 }
 
 bool Journal::State::fits_open_block(const Block& open, bool control, std::uint64_t record_bytes) const {
   const std::uint64_t used = open.used + record_bytes;
   return used <= limits.block_bytes_target &&
-         align_up(open.offset + used, device_block_bytes) <= segment_limit(geometry.segment_of(open.offset), control);
+         align_up(open.offset + used, device_block_bytes) <= segment_limit(open.segment, control);
 }
 
 // Where a block behind everything staged so far would start.
@@ -91,20 +93,26 @@ std::uint64_t Journal::State::end_offset() const {
   return open == nullptr ? next_offset : align_up(open->offset + open->used, device_block_bytes);
 }
 
-// Where a new block of `length` bytes goes: behind the last one, or at the start of the next segment if it does not fit there.
-std::optional<std::uint64_t> Journal::State::place(bool control, std::uint64_t length) const {
+// Where a new block of `length` bytes goes: behind the last one, or at the start of the next segment if it does not fit there and
+// that one is free.
+std::optional<Journal::State::Place> Journal::State::place(bool control, std::uint64_t length, std::uint64_t ready_bytes) const {
   const std::uint64_t offset = end_offset();
-  std::uint32_t segment = geometry.segment_of(offset);
-  if (segment < geometry.segments && offset + length <= segment_limit(segment, control)) return offset;
-  if (offset != geometry.start_of(segment)) ++segment;
-  if (segment >= geometry.segments || geometry.start_of(segment) + length > segment_limit(segment, control)) return std::nullopt;
-  return geometry.start_of(segment);
+  if (offset + length <= segment_limit(segment, control)) return Place{segment, offset};
+  const std::uint32_t next = geometry.next(segment);
+  if (next == first_segment || offset == geometry.start_of(segment)) return std::nullopt;
+  if (geometry.end_of(next) > ready_bytes || geometry.start_of(next) + length > segment_limit(next, control)) return std::nullopt;
+  return Place{next, geometry.start_of(next)};
 }
 
 bool Journal::State::can_open_block(bool control, std::uint64_t record_bytes) const {
   const std::uint64_t length = block_bytes(record_bytes);
   return length <= limits.block_bytes_max && last_sequence - durable_sequence < blocks.size() &&
-         place(control, length).has_value();
+         place(control, length, device.ready_bytes()).has_value();
+}
+
+// How many segments lie between the oldest needed one and this one.
+std::uint32_t Journal::State::age_of(std::uint32_t index) const {
+  return index >= first_segment ? index - first_segment : index + geometry.segments - first_segment;
 }
 
 // The commit watermark is taken now and not when the block is sent: by then it may cover slots whose records lie in later blocks,
@@ -117,11 +125,12 @@ void Journal::State::close_open_block() {
   last.state = BlockState::closed;
 }
 
-Block& Journal::State::begin_block(std::uint64_t offset) {
+Block& Journal::State::begin_block(Place at) {
   ++last_sequence;
   CHECK_LE(last_sequence - durable_sequence, blocks.size());
   Block& begun = block(last_sequence);
-  begun.offset = offset;
+  begun.offset = at.offset;
+  begun.segment = segment = at.segment;
   begun.used = sizeof(BlockHeader);
   begun.record_count = 0;
   begun.state = BlockState::open;
@@ -129,34 +138,81 @@ Block& Journal::State::begin_block(std::uint64_t offset) {
   return begun;
 }
 
+// One more than in the lap before. Known from the segment before this one, since this one's own blocks may have been lost.
+std::uint32_t Journal::State::generation_of(const Block& sent) const {
+  if (sent.offset != geometry.start_of(sent.segment)) return segments[sent.segment].generation;
+  return sent.segment == 0 ? segments.back().generation + 1 : segments[sent.segment - 1].generation;
+}
+
+void Journal::State::begin_segment(std::uint32_t index, const BlockHeader& first) {
+  segments[index] = {.first_sequence = first.sequence,
+                     .generation = first.generation,
+                     .written_s = first.written_s,
+                     .commit = first.commit,
+                     .highest = first.highest};
+}
+
+// The record that makes a trim durable, and the commit watermark that covers it, must be on the disk with the word that segments
+// are free: a start that finds less must find the old records, too.
+void Journal::State::announce_release(const Block& sent) {
+  if (!release || sent.last_number < release->witness || sent.commit < release->below) return;
+  announced_segment = release->first_segment;
+  release.reset();
+}
+
 // Writes the header and asks the device for the closed block behind the last sent one.
 void Journal::State::send(Block& sent) {
   CHECK(sent.state == BlockState::closed);
   ++sent_sequence;
+  announce_release(sent);
   const std::uint64_t length = align_up(sent.used, device_block_bytes);
   std::memset(sent.buffer.data() + sent.used, 0, length - sent.used);
   const Bytes payload = sent.buffer.subspan(sizeof(BlockHeader), sent.used - sizeof(BlockHeader));
-  const BlockHeader header = seal(BlockHeader{.cluster = superblock.cluster,
-                                              .disk = superblock.disk,
-                                              .open_count = superblock.open_count,
-                                              .offset = sent.offset,
-                                              .segment = geometry.segment_of(sent.offset),
-                                              .sequence = sent_sequence,
-                                              .durable_sequence = durable_sequence,
-                                              .previous = previous,
-                                              .promised = watermarks.promised,
-                                              .commit = sent.commit,
-                                              .payload_bytes = static_cast<std::uint32_t>(payload.size()),
-                                              .record_count = sent.record_count,
-                                              .payload_checksum = crc32c(payload)});
+  const bool begins_segment = sent.offset == geometry.start_of(sent.segment);
+  BlockHeader header{.kind = std::exchange(next_kind, BlockKind::normal),
+                     .cluster = superblock.cluster,
+                     .disk = superblock.disk,
+                     .open_count = superblock.open_count,
+                     .offset = sent.offset,
+                     .segment = sent.segment,
+                     .generation = generation_of(sent),
+                     .sequence = sent_sequence,
+                     .durable_sequence = durable_sequence,
+                     .previous = previous,
+                     .promised = watermarks.promised,
+                     .commit = sent.commit,
+                     .highest = watermarks.highest,
+                     .checkpoint_sequence = checkpoint.sequence,
+                     .checkpoint_offset = checkpoint.offset,
+                     .written_s = now_s,
+                     .payload_bytes = static_cast<std::uint32_t>(payload.size()),
+                     .record_count = sent.record_count,
+                     .first_segment = announced_segment,
+                     .heard = watermarks.heard,
+                     .payload_checksum = crc32c(payload)};
+  sent.is_told = watermarks.own_place != Watermarks::nobody;
+  if (sent.is_told) header.heard[watermarks.own_place] = {superblock.open_count, sent_sequence};
+  header = seal(header);
   store(sent.buffer, header);
+  if (begins_segment) begin_segment(sent.segment, header);
   previous = chain_value(header);
+  sent.first_segment = announced_segment;
   sent.state = BlockState::in_flight;
   sent.asked_poll = polls;
   device.write_durable(sent.offset, sent.buffer.first(length), device_token(TokenKind::write, sent_sequence));
   ++operations_in_flight;
   ++counters.blocks_written;
   counters.bytes_written += length;
+  bytes_since_checkpoint += length;
+}
+
+// The durable prefix has reached this block.
+void Journal::State::took_effect(const Block& durable) {
+  durable_number = std::max(durable_number, durable.last_number);
+  first_segment = durable.first_segment;
+  if (durable.is_told) told_sequence = durable_sequence;
+  const bool is_whole = staged_checkpoint.last_number != PersistNumber{} && staged_checkpoint.last_number <= durable_number;
+  if (is_whole && checkpoint.sequence < staged_checkpoint.sequence) checkpoint = staged_checkpoint;
 }
 
 void Journal::State::finish_write(std::uint64_t sequence, std::int32_t error) {
@@ -171,7 +227,7 @@ void Journal::State::finish_write(std::uint64_t sequence, std::int32_t error) {
   if (mutant(Mutant::durable_by_completion_order)) durable_number = std::max(durable_number, block(sequence).last_number);
   while (!failed && durable_sequence < sent_sequence && block(durable_sequence + 1).state == BlockState::done) {
     ++durable_sequence;
-    durable_number = std::max(durable_number, block(durable_sequence).last_number);
+    took_effect(block(durable_sequence));
   }
 }
 
@@ -225,7 +281,21 @@ bool Journal::can_stage(wire::RecordKind kind, std::size_t body_bytes) const {
 
 bool Journal::has_space() const {
   const std::uint64_t largest = block_bytes(padded_record_bytes(body_bytes_max));
-  return !state_->failed && state_->place(false, std::min<std::uint64_t>(largest, state_->limits.block_bytes_max)).has_value();
+  const State& state = *state_;
+  // What is not ready yet counts: it will be.
+  return !state.failed &&
+         state.place(false, std::min<std::uint64_t>(largest, state.limits.block_bytes_max), UINT64_MAX).has_value();
+}
+
+// Where the newest checkpoint begins, once all its parts are staged.
+void Journal::State::note_checkpoint(const Block& block, Bytes body) {
+  const auto part = load<CheckpointPart>(body);
+  if (part.part == 0) {
+    staged_checkpoint = {
+        .sequence = last_sequence, .offset = block.offset, .segment = block.segment, .bytes = part.bytes, .last_number = {}};
+    bytes_since_checkpoint = 0;
+  }
+  if (part.part + 1 == part.parts) staged_checkpoint.last_number = staged_number;
 }
 
 Journal::Staged Journal::stage(const wire::RecordHeader& header, Bytes body) {
@@ -236,9 +306,9 @@ Journal::Staged Journal::stage(const wire::RecordHeader& header, Bytes body) {
   const std::uint64_t record_bytes = padded_record_bytes(body.size());
   const Block* open = state.open_block();
   if (open == nullptr || !state.fits_open_block(*open, control, record_bytes)) {
-    const std::uint64_t offset = *state.place(control, block_bytes(record_bytes));
+    const State::Place place = *state.place(control, block_bytes(record_bytes), state.device.ready_bytes());
     if (open != nullptr) state.close_open_block();
-    state.begin_block(offset);
+    state.begin_block(place);
   }
   Block& block = state.block(state.last_sequence);
   const MutableBytes to = block.buffer.subspan(block.used, record_bytes);
@@ -250,6 +320,7 @@ Journal::Staged Journal::stage(const wire::RecordHeader& header, Bytes body) {
   block.used += static_cast<std::uint32_t>(record_bytes);
   ++block.record_count;
   block.last_number = ++state.staged_number;
+  if (header.kind == wire::RecordKind::checkpoint) state.note_checkpoint(block, body);
   ++state.counters.records;
   return {.number = state.staged_number, .location = location};
 }
@@ -258,6 +329,9 @@ void Journal::flush(const Watermarks& watermarks) {
   State& state = *state_;
   state.watermarks.promised = std::max(state.watermarks.promised, watermarks.promised);
   state.watermarks.commit = std::max(state.watermarks.commit, watermarks.commit);
+  state.watermarks.highest = std::max(state.watermarks.highest, watermarks.highest);
+  state.watermarks.heard = watermarks.heard;
+  state.watermarks.own_place = watermarks.own_place;
   while (!state.failed && state.sent_sequence < state.last_sequence &&
          state.sent_sequence - state.durable_sequence < state.limits.writes_in_flight) {
     Block& next = state.block(state.sent_sequence + 1);
@@ -374,8 +448,49 @@ std::optional<int> Journal::failed() const {
   return state_->failed;
 }
 
+void Journal::release(Slot below, PersistNumber witness) {
+  State& state = *state_;
+  // A segment may go when all that was written before its successor's first block is below the trim, up to the newest checkpoint's.
+  const std::uint32_t newest = state.checkpoint.sequence == 0 ? state.first_segment : state.checkpoint.segment;
+  std::uint32_t first = state.announced_segment;
+  for (std::uint32_t index = first; index != newest;) {
+    index = state.geometry.next(index);
+    const SegmentInfo& segment = state.segments[index];
+    if (segment.first_sequence != 0 && segment.highest >= below) break;
+    if (segment.first_sequence != 0) first = index;
+  }
+  if (first != state.announced_segment) state.release = PendingRelease{below, witness, first};
+}
+
+bool Journal::wants_checkpoint() const {
+  const State& state = *state_;
+  if (state.failed || state.segment == state.staged_checkpoint.segment) return false;
+  return state.bytes_since_checkpoint >= checkpoint_share * state.staged_checkpoint.bytes;
+}
+
+void Journal::set_time(std::uint64_t now_s) {
+  state_->now_s = now_s;
+}
+
+std::uint64_t Journal::told_sequence() const {
+  return state_->told_sequence;
+}
+
 std::uint64_t Journal::bytes_used() const {
-  return state_->end_offset() - segments_offset;
+  const State& state = *state_;
+  return state.age_of(state.segment) * state.geometry.segment_bytes + (state.end_offset() - state.geometry.start_of(state.segment));
+}
+
+std::span<const SegmentInfo> Journal::segments() const {
+  return state_->segments;
+}
+
+std::uint32_t Journal::first_segment() const {
+  return state_->first_segment;
+}
+
+std::uint32_t Journal::current_segment() const {
+  return state_->segment;
 }
 
 std::uint64_t Journal::bytes_capacity() const {

@@ -9,22 +9,27 @@
 //
 // Invariants
 //   - `durable()` never passes a record whose block, or any earlier block, is not on stable storage.
-//   - a block is written once, at one place, and never again while it holds an acknowledged record.
+//   - a block is written once, at one place, and never again while it holds a record that is needed.
 //   - before open() returns, a first block of the new open count is durable behind the recovered chain, so a discarded tail
 //     cannot come back to life.
-//   - a few blocks of space are reserved for control records (promise, members): votes stop before promises do.
+//   - a few blocks of space are reserved for control records (promise, members, trim, repair): votes stop before promises do.
+//   - a segment is used again only when a durable block says that it is needed no more (`release`), and the newest durable
+//     checkpoint, from which a start reads on, lies in none that was released.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/error.h"
 #include "base/ids.h"
 #include "storage/device.h"
+#include "wire/limits.h"
 #include "wire/record.h"
 
 namespace synod::storage {
@@ -45,18 +50,60 @@ struct Identity {
   std::uint64_t open_count = 0;
 };
 
-// Written into every block header; recovered from the newest valid one.
+// Written into every block header; recovered from the newest valid one. None of them ever falls.
 struct Watermarks {
   Ballot promised;
   Slot commit;
+  Slot highest;                               // that this journal has ever held a record of
+  std::array<Position, members_max> heard{};  // by place: how far each member's disk got, as far as we heard; our own: as far as we
+                                              // may have told
+  // Where our own entry of `heard` is: a block that is written with it set may be told of, and says so itself. Unset while the
+  // peers have not confirmed that this disk is not an old copy.
+  static constexpr std::uint8_t nobody = 0xFF;
+  std::uint8_t own_place = nobody;
+};
+
+// Blocks that were durable and cannot be read. What they held is bounded by the block behind them.
+struct Gap {
+  std::uint64_t first_sequence = 0;  // missing: from here
+  std::uint64_t next_sequence = 0;   // up to the one before this block
+  std::uint64_t offset = 0;          // behind the last good block
+  std::uint64_t next_offset = 0;     // of the good block behind the gap
+  std::uint64_t previous = 0;        // chain value of the last good block
+  std::uint64_t next_previous = 0;   // what the block behind the gap says in `previous`
+  Watermarks bound;                  // what the block behind the gap says
 };
 
 struct Recovered {
   Identity identity;      // with the new open count
-  Watermarks watermarks;  // of the last block of the chain. `promised` covers every promise record seen
-  std::uint64_t blocks = 0;
+  Watermarks watermarks;  // of the last block of the chain. `promised` covers every promise and every vote seen
+  std::uint64_t sequence = 0;         // of the last block of the chain
+  std::uint64_t blocks = 0;           // read
   std::uint64_t bytes = 0;            // of journal used
   std::uint64_t discarded_bytes = 0;  // of a torn tail that was never known durable
+  bool has_checkpoint = false;        // that the start began from
+  bool tail_is_lost = false;          // blocks behind the last one were durable, and nothing readable comes behind them
+  std::vector<Gap> gaps;              // of what was read, oldest first
+};
+
+// The body of a checkpoint's record begins with this; what follows is this part of the checkpoint's bytes.
+struct CheckpointPart {
+  std::uint64_t id = 0;  // the same in all parts of one
+  std::uint32_t part = 0;
+  std::uint32_t parts = 0;
+  std::uint64_t bytes = 0;  // of the whole checkpoint
+};
+static_assert(Format<CheckpointPart> && sizeof(CheckpointPart) == 24);
+
+inline constexpr std::size_t checkpoint_part_bytes = 128U << 10;
+inline constexpr std::uint64_t checkpoint_bytes_max = 64U << 20;
+
+struct SegmentInfo {
+  std::uint64_t first_sequence = 0;  // of its first block; 0: never used, or not to be read
+  std::uint32_t generation = 0;
+  std::uint64_t written_s = 0;  // when its first block was written
+  Slot commit;                  // watermarks of its first block
+  Slot highest;
 };
 
 struct JournalLimits {
@@ -73,6 +120,15 @@ struct ReadResult {
   std::optional<wire::RecordView> record;
 };
 
+// Called during open(). `checkpoint` comes first, at most once with success; when it refuses (or there is none), the start reads
+// from an older one, or from the beginning. Then records and gaps in the order of the chain; the watermarks of a record are those
+// of its block's header.
+struct Visitor {
+  std::function<Result<>(Bytes)> checkpoint;
+  std::function<void(const wire::RecordHeader&, Location, Bytes body, const Watermarks&)> record;
+  std::function<void(const Gap&)> gap;
+};
+
 struct JournalCounters {
   std::uint64_t records = 0;
   std::uint64_t blocks_written = 0;
@@ -83,15 +139,12 @@ struct JournalCounters {
 
 class Journal {
  public:
-  // Called once for each record of the chain, oldest first, during open(); the watermarks are those of its block's header.
-  using RecordVisitor = std::function<void(const wire::RecordHeader&, Location, Bytes body, const Watermarks&)>;
-
   // Reads superblock and chain, counts this open, makes the first block of the new open count durable. `expected_cluster` and
   // `expected_replica` guard against a foreign directory. Blocks while it works. When it refuses, some records may have been
-  // visited already. Verdicts are in storage/recovery.h.
+  // visited already. Verdicts are in storage/verdict.h.
   [[nodiscard]] static Result<std::unique_ptr<Journal>> open(DeviceRef device, ClusterId expected_cluster,
                                                              ReplicaId expected_replica, const JournalLimits& limits,
-                                                             const RecordVisitor& visit);
+                                                             const Visitor& visit);
   // Waits for what the device was asked for, at most 2 s (a device that was cut off should complete with errors); after that it
   // leaves its buffers to the device for ever.
   ~Journal();
@@ -126,7 +179,24 @@ class Journal {
     return durable();
   }
 
+  // Everything below slot `below` is trimmed: segments that hold nothing else may be used again, as soon as a block that says so is
+  // durable, with the record `witness` (of the trim) and a commit watermark of at least `below`. Call it again after such a block
+  // if nothing was freed: the watermark may have come too early.
+  void release(Slot below, PersistNumber witness);
+  // Whether it is time for a checkpoint: the last one is a segment behind, and was small beside what was written since.
+  [[nodiscard]] bool wants_checkpoint() const;
+  // Seconds since 1970, for the headers of the blocks to come.
+  void set_time(std::uint64_t now_s);
+  // Writes over the place of lost blocks, so that the chain is whole again. Nothing that they held may be needed any more. Blocks
+  // until it is durable. False: this gap cannot be closed, or the disk refuses.
+  bool heal(const Gap& gap);
+  // Makes the open count at least `floor` + 1, in the superblock too, and writes a first block of it. For a replica that does not
+  // vote. Blocks until the superblock is durable.
+  [[nodiscard]] Result<> raise_open_count(std::uint64_t floor);
+
   [[nodiscard]] PersistNumber durable() const;
+  // Of the last block of the durable prefix that was written with `own_place` set; 0: none in this open.
+  [[nodiscard]] std::uint64_t told_sequence() const;
   [[nodiscard]] bool idle() const;  // nothing staged, nothing in flight
   // When the oldest write in flight was asked for, for stall detection: polls since then.
   [[nodiscard]] std::uint64_t oldest_write_polls() const;
@@ -139,8 +209,12 @@ class Journal {
   // An errno if a write failed: this replica must stop voting.
   [[nodiscard]] std::optional<int> failed() const;
 
+  // From the oldest segment that is needed to the end of what is staged.
   [[nodiscard]] std::uint64_t bytes_used() const;
   [[nodiscard]] std::uint64_t bytes_capacity() const;
+  [[nodiscard]] std::span<const SegmentInfo> segments() const;
+  [[nodiscard]] std::uint32_t first_segment() const;    // the oldest that is needed
+  [[nodiscard]] std::uint32_t current_segment() const;  // the one that is written
   [[nodiscard]] const JournalCounters& counters() const;
   [[nodiscard]] const DeviceInfo& device_info() const;
 

@@ -17,6 +17,7 @@
 #include "storage/aligned_buffer.h"
 #include "storage/journal.h"
 #include "storage/layout.h"
+#include "storage/recovery.h"
 
 namespace synod::storage {
 
@@ -30,6 +31,9 @@ struct Block {
   BlockState state = BlockState::done;
   PersistNumber last_number;     // of its last record
   Slot commit;                   // goes into its header, see close_open_block
+  std::uint32_t segment = 0;
+  std::uint32_t first_segment = 0;  // in its header
+  bool is_told = false;             // its header names itself as our own position
   std::uint64_t asked_poll = 0;  // value of `polls` when it was asked for
 };
 
@@ -40,6 +44,10 @@ struct ReadSlot {
   std::int32_t error = 0;
 };
 
+// What a record takes in a block.
+[[nodiscard]] constexpr std::uint64_t padded_record_bytes(std::size_t body_bytes) {
+  return align_up(sizeof(wire::RecordHeader) + body_bytes, 8);
+}
 inline constexpr std::size_t record_bytes_max = sizeof(wire::RecordHeader) + body_bytes_max;
 // A record that starts and ends anywhere, in whole device blocks.
 inline constexpr std::size_t read_buffer_bytes = align_up(record_bytes_max, device_block_bytes) + device_block_bytes;
@@ -49,6 +57,22 @@ enum class TokenKind : std::uint8_t { write = 1, read = 2, read_now = 3 };
 [[nodiscard]] constexpr std::uint64_t device_token(TokenKind kind, std::uint64_t number) {
   return (static_cast<std::uint64_t>(kind) << 60) | number;
 }
+
+// Where a checkpoint begins, and when it is whole.
+struct CheckpointPlace {
+  std::uint64_t sequence = 0;  // 0: none
+  std::uint64_t offset = 0;
+  std::uint32_t segment = 0;
+  std::uint64_t bytes = 0;
+  PersistNumber last_number;  // of its last part; 0: not all parts are staged
+};
+
+// A trim that wants to free segments.
+struct PendingRelease {
+  Slot below;
+  PersistNumber witness;
+  std::uint32_t first_segment = 0;
+};
 
 struct Journal::State {
   State(DeviceRef from_device, const JournalLimits& from_limits, const Superblock& from_superblock);
@@ -68,10 +92,23 @@ struct Journal::State {
   std::vector<Block> blocks;  // block `sequence` is blocks[sequence % size]
   std::uint64_t durable_sequence = 0;
   std::uint64_t sent_sequence = 0;
+  std::uint64_t told_sequence = 0;
   std::uint64_t last_sequence = 0;
   std::uint64_t previous = 0;     // chain value of block sent_sequence
   std::uint64_t next_offset = 0;  // behind the last closed or sent block
+  std::uint32_t segment = 0;      // that the last block lies in
   Watermarks watermarks;
+  BlockKind next_kind = BlockKind::normal;  // of the next block to be sent
+
+  // The ring of segments.
+  std::vector<SegmentInfo> segments;
+  std::uint32_t first_segment = 0;      // the oldest one that may not be used again, by the newest durable block
+  std::uint32_t announced_segment = 0;  // the same, by the newest block that was sent
+  std::optional<PendingRelease> release;
+  CheckpointPlace checkpoint;          // durable
+  CheckpointPlace staged_checkpoint;   // the newest that was begun
+  std::uint64_t bytes_since_checkpoint = 0;
+  std::uint64_t now_s = 0;
   PersistNumber staged_number;
   PersistNumber durable_number;
 
@@ -95,15 +132,28 @@ struct Journal::State {
   [[nodiscard]] bool fits_open_block(const Block& open, bool control, std::uint64_t record_bytes) const;
   [[nodiscard]] std::uint64_t segment_limit(std::uint32_t segment, bool control) const;
   [[nodiscard]] std::uint64_t end_offset() const;
-  [[nodiscard]] std::optional<std::uint64_t> place(bool control, std::uint64_t length) const;
+  struct Place {
+    std::uint32_t segment = 0;
+    std::uint64_t offset = 0;
+  };
+  [[nodiscard]] std::optional<Place> place(bool control, std::uint64_t length, std::uint64_t ready_bytes) const;
   [[nodiscard]] bool can_open_block(bool control, std::uint64_t record_bytes) const;
+  [[nodiscard]] std::uint32_t age_of(std::uint32_t index) const;
   void close_open_block();
-  Block& begin_block(std::uint64_t offset);
+  Block& begin_block(Place at);
+  [[nodiscard]] std::uint32_t generation_of(const Block& sent) const;
+  void begin_segment(std::uint32_t index, const BlockHeader& first);
+  void note_checkpoint(const Block& block, Bytes body);
+  void announce_release(const Block& sent);
+  void took_effect(const Block& durable);
   void send(Block& sent);
   void finish_write(std::uint64_t sequence, std::int32_t error);
   void finish(const Completion& completion);
   void collect();
   void wait_for_block(std::uint64_t sequence);
+  void wait_until_idle();
+  void resume(const ChainEnd& end, std::vector<SegmentInfo> known_segments, bool has_checkpoint);
+  [[nodiscard]] Result<> begin_open();
 };
 
 }  // namespace synod::storage

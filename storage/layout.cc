@@ -58,6 +58,7 @@ const char* name(BlockFault fault) {
     case BlockFault::other_disk: return "another disk's";
     case BlockFault::other_place: return "written for another place";
     case BlockFault::bad_length: return "length";
+    case BlockFault::bad_field: return "impossible field";
   }
   return "unknown";
 }
@@ -97,8 +98,8 @@ std::expected<BlockHeader, BlockFault> decode_block_header(Bytes from, std::uint
     return std::unexpected(is_zero(from.first(sizeof(BlockHeader))) ? BlockFault::blank : BlockFault::bad_magic);
   }
   if (header.header_checksum != header_checksum(header)) return std::unexpected(BlockFault::bad_checksum);
-  // Reserved fields and recycled segments belong to later versions.
-  const bool ours = header.version == layout_version && header.generation == 1 && header.zero_a == 0 && is_zero(header.zero_b);
+  const bool ours = header.version == layout_version && header.kind <= BlockKind::healed && header.zero_a == 0 &&
+                    is_zero(header.zero_b) && (header.kind == BlockKind::healed || header.next_previous == 0);
   if (!ours) return std::unexpected(BlockFault::bad_version);
   if (header.cluster != superblock.cluster) return std::unexpected(BlockFault::other_cluster);
   if (header.disk != superblock.disk) return std::unexpected(BlockFault::other_disk);
@@ -106,7 +107,11 @@ std::expected<BlockHeader, BlockFault> decode_block_header(Bytes from, std::uint
   if (header.offset != offset || header.segment != geometry.segment_of(offset)) return std::unexpected(BlockFault::other_place);
   const std::uint64_t room = geometry.start_of(header.segment + 1) - offset;
   const std::uint64_t length = block_bytes(header.payload_bytes);
-  if (length > room || length > block_bytes_limit) return std::unexpected(BlockFault::bad_length);
+  const bool is_healed = header.kind == BlockKind::healed;
+  if (length > room || (length > block_bytes_limit && !is_healed)) return std::unexpected(BlockFault::bad_length);
+  const bool possible = header.generation > 0 && header.first_segment < geometry.segments &&
+                        (!is_healed || (header.record_count == 0 && header.payload_checksum == 0));
+  if (!possible) return std::unexpected(BlockFault::bad_field);
   return header;
 }
 

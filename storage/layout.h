@@ -4,10 +4,11 @@
 //   16 KiB  probe area: scratch space in which `open_directory` times durable writes. Holds nothing
 //   64 KiB  segments, one behind the other, each `segment_bytes` long, written with zeros when the journal is formatted
 //
-//   block   BlockHeader (128 bytes) | { record | zero to a multiple of 8 }* | zero to a multiple of 4 KiB
+//   block   BlockHeader (288 bytes) | { record | zero to a multiple of 8 }* | zero to a multiple of 4 KiB
 //
 // Blocks lie back to back within a segment. A block never spans segments: one that does not fit behind its predecessor starts
-// the next segment. A record never spans blocks.
+// the next segment. A record never spans blocks. The segments are a ring: the first follows the last, with the next generation,
+// once a trim has released it. Nothing is zeroed then: sequence numbers never repeat, so an old block never follows a new one.
 //
 // Decoding is a gateway: bytes from a disk are hostile until decode_superblock or decode_block_header has returned a value.
 #pragma once
@@ -20,6 +21,7 @@
 #include "base/bytes.h"
 #include "base/ids.h"
 #include "storage/journal.h"
+#include "wire/limits.h"
 
 namespace synod::storage {
 
@@ -37,7 +39,7 @@ inline constexpr std::uint32_t block_bytes_limit = 4U << 20;  // no block of thi
 
 inline constexpr std::uint64_t superblock_magic = 0x4C4E4A444F4E5953;  // "SYNODJNL"
 inline constexpr std::uint32_t block_magic = 0x424E5953;               // "SYNB"
-inline constexpr std::uint16_t layout_version = 1;
+inline constexpr std::uint16_t layout_version = 2;
 
 // One copy is this struct and zeros up to 4 KiB. It fits in one 512-byte sector, so a torn copy is an old or an invalid one.
 struct Superblock {
@@ -61,32 +63,49 @@ struct Superblock {
 
 static_assert(Format<Superblock> && sizeof(Superblock) == 512);
 
+enum class BlockKind : std::uint16_t {
+  normal = 0,
+  // Follows its predecessor although sequence numbers are missing between them: they were durable and are lost. Either the first
+  // block of an open that found its tail lost, or one without records that a repair wrote over the place of lost ones (`healed`).
+  leap = 1,
+  healed = 2,
+};
+
 struct BlockHeader {
   std::uint32_t magic = block_magic;
   std::uint16_t version = layout_version;
-  std::uint16_t zero_a = 0;
+  BlockKind kind = BlockKind::normal;
   ClusterId cluster;
   Uuid disk;
   std::uint64_t open_count = 0;        // never falls along the chain
   std::uint64_t offset = 0;            // where this block lies on the device
   std::uint32_t segment = 0;           // index of its segment
-  std::uint32_t generation = 1;        // how often the segment has been used, for recycling
+  std::uint32_t generation = 1;        // how often the segment has been used
   std::uint64_t sequence = 0;          // 1 for the first block of the disk, then without a gap
   std::uint64_t durable_sequence = 0;  // all blocks up to it were on stable storage when this one was written
   std::uint64_t previous = 0;          // chain_value() of the block before
-  Ballot promised;                     // watermarks when this block was written
+  Ballot promised;                     // watermarks when this block was written, see Watermarks
   Slot commit;
-  std::uint32_t payload_bytes = 0;  // records with their padding to 8
-  std::uint32_t record_count = 0;   // 0 only in the first block of an open
+  Slot highest;
+  std::uint64_t checkpoint_sequence = 0;     // of the block where the newest durable checkpoint begins; 0: none
+  std::uint64_t checkpoint_offset = 0;       // and where that block lies
+  std::uint64_t written_s = 0;               // seconds since 1970, by this machine's clock: for retention by age, and for people
+  std::uint32_t payload_bytes = 0;           // records with their padding to 8; of a healed block: all that it covers
+  std::uint32_t record_count = 0;            // 0 only in the first block of an open, and in a healed one
+  std::uint32_t first_segment = 0;           // the oldest segment that is still needed
+  std::uint32_t zero_a = 0;
+  std::array<Position, members_max> heard{};  // by place of the member
+  std::uint64_t next_previous = 0;           // of a healed block: what its successor says in `previous`; otherwise 0
   std::array<std::byte, 16> zero_b{};
-  std::uint32_t payload_checksum = 0;  // CRC32C of the payload
-  std::uint32_t header_checksum = 0;   // CRC32C of the 124 bytes before it
+  std::uint32_t payload_checksum = 0;  // CRC32C of the payload; 0 in a healed block
+  std::uint32_t header_checksum = 0;   // CRC32C of the 284 bytes before it
 };
 
-static_assert(Format<BlockHeader> && sizeof(BlockHeader) == 128);
+static_assert(Format<BlockHeader> && sizeof(BlockHeader) == 288);
 
 // What the next block says in `previous`. Covers the payload, and through `previous` the whole chain before it.
 [[nodiscard]] constexpr std::uint64_t chain_value(const BlockHeader& header) {
+  if (header.kind == BlockKind::healed) return header.next_previous;
   return (std::uint64_t{header.header_checksum} << 32) | header.payload_checksum;
 }
 // What the first block of a disk says in `previous`: the first 8 bytes of the disk's uuid.
@@ -110,6 +129,8 @@ struct Geometry {
   [[nodiscard]] constexpr std::uint64_t start_of(std::uint32_t segment) const {
     return segments_offset + segment * segment_bytes;
   }
+  [[nodiscard]] constexpr std::uint64_t end_of(std::uint32_t segment) const { return start_of(segment) + segment_bytes; }
+  [[nodiscard]] constexpr std::uint32_t next(std::uint32_t segment) const { return segment + 1 == segments ? 0 : segment + 1; }
 };
 
 [[nodiscard]] Geometry geometry_of(const Superblock& superblock);
@@ -124,7 +145,8 @@ enum class BlockFault : std::uint8_t {
   other_cluster,
   other_disk,
   other_place,
-  bad_length
+  bad_length,
+  bad_field
 };
 
 [[nodiscard]] const char* name(SuperblockFault fault);

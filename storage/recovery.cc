@@ -3,6 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <sched.h>
+
+#include <algorithm>
 #include <cstring>
 
 #include "base/check.h"
@@ -36,9 +39,7 @@ Result<Superblock> read_superblock(DeviceRef device) {
     return fail("the device is too small to be a journal, or its blocks are too large: check --data");
   }
   BlockReader reader(device, bytes);
-  const auto copies = reader.view(0, bytes);
-  if (!copies) return std::unexpected(copies.error());
-  auto superblock = newest_superblock(*copies);
+  auto superblock = newest_superblock(reader.view(0, bytes));
   if (superblock && geometry_of(*superblock).end() > device.info().size_bytes) {
     return fail(
         fmt::format("the journal has {} bytes and should have {}: it was cut off; this replica must not vote; join as a new "
@@ -72,20 +73,63 @@ Result<> write_superblock(DeviceRef device, const Superblock& superblock) {
   return {};
 }
 
+// From the newest checkpoint that can be read, or from the beginning.
+Result<ChainEnd> read_chain(DeviceRef device, const Superblock& superblock, const Survey& survey, const Visitor& visitor,
+                            bool& has_checkpoint) {
+  for (const Survey::CheckpointAt& at : survey.checkpoints()) {
+    const auto bytes = read_checkpoint(device, superblock, survey, at);
+    if (!bytes || (visitor.checkpoint && !visitor.checkpoint(*bytes))) continue;
+    // What was staged before the checkpoint in its first block is part of it.
+    bool is_behind = false;
+    Visitor behind = visitor;
+    behind.record = [&](const wire::RecordHeader& header, Location location, Bytes body, const Watermarks& watermarks) {
+      if (is_behind && visitor.record) visitor.record(header, location, body, watermarks);
+      is_behind = is_behind || header.kind == wire::RecordKind::checkpoint;
+    };
+    has_checkpoint = true;
+    ChainScan scan(device, superblock, survey, behind);
+    if (scan.start_at(at.offset, at.sequence)) return scan.run();
+  }
+  const auto end = ChainScan(device, superblock, survey, visitor).run();
+  const bool has_blocks = std::ranges::any_of(survey.heads(), [](const auto& head) { return head.has_value(); });
+  if (end && end->sequence == 0 && has_blocks && superblock.durable_sequence > 0) {
+    return fail(
+        "neither the beginning of the journal nor any checkpoint of it can be read: this replica must not vote; join as a new "
+        "member");
+  }
+  return end;
+}
+
+// Segments as the chain has used them. What lies in the others is of no use any more.
+std::vector<SegmentInfo> segments_of(const Survey& survey, const Geometry& geometry, const ChainEnd& end) {
+  std::vector<SegmentInfo> segments(geometry.segments);
+  for (std::uint32_t index = end.first_segment;; index = geometry.next(index)) {
+    const auto& head = survey.heads()[index];
+    if (head && head->sequence <= end.sequence) {
+      segments[index] = {head->sequence, head->generation, head->written_s, head->commit, head->highest};
+    }
+    if (index == end.segment) break;
+  }
+  segments[end.segment].generation = end.generation;
+  return segments;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Journal>> Journal::open(DeviceRef device, ClusterId expected_cluster, ReplicaId expected_replica,
-                                               const JournalLimits& limits, const RecordVisitor& visit) {
+                                               const JournalLimits& limits, const Visitor& visitor) {
   if (auto fit = check_limits(limits); !fit) return std::unexpected(fit.error());
   auto superblock = read_superblock(device);
   if (!superblock) return std::unexpected(superblock.error());
   if (auto ours = check_identity(*superblock, expected_cluster, expected_replica); !ours) return std::unexpected(ours.error());
-  const auto end = ChainScan(device, *superblock, visit).run();
+  const Survey survey = Survey::of(device, *superblock);
+  bool has_checkpoint = false;
+  const auto end = read_chain(device, *superblock, survey, visitor, has_checkpoint);
   if (!end) return std::unexpected(end.error());
 
   ++superblock->number;
-  ++superblock->open_count;
-  superblock->durable_sequence = end->sequence;
+  superblock->open_count = std::max(superblock->open_count, end->open_count) + 1;
+  superblock->durable_sequence = end->leap_to;
   *superblock = seal(*superblock);
   if (auto written = write_superblock(device, *superblock); !written) return std::unexpected(written.error());
 
@@ -95,29 +139,116 @@ Result<std::unique_ptr<Journal>> Journal::open(DeviceRef device, ClusterId expec
     fitting.block_bytes_target = std::min(fitting.block_bytes_target, fitting.block_bytes_max);
   }
   auto state = std::make_unique<State>(device, fitting, *superblock);
-  state->durable_sequence = state->sent_sequence = state->last_sequence = end->sequence;
-  state->previous = end->value;
-  state->next_offset = end->offset;
-  state->watermarks = end->watermarks;
-  state->recovered = {.identity = identity_of(*superblock),
-                      .watermarks = end->watermarks,
-                      .blocks = end->sequence,
-                      .bytes = end->offset - segments_offset,
-                      .discarded_bytes = end->discarded_bytes};
+  state->resume(*end, segments_of(survey, state->geometry, *end), has_checkpoint);
+  std::unique_ptr<Journal> journal(new Journal(std::move(state)));
+  if (mutant(Mutant::tail_resurrected)) return journal;
+  if (auto begun = journal->state_->begin_open(); !begun) return std::unexpected(begun.error());
+  return journal;
+}
 
-  const auto place = state->place(true, block_bytes(0));
-  if (!place)
-    return fail("the journal is full, and so is its reserve: this replica can neither vote nor promise; join as a new member");
-  if (mutant(Mutant::tail_resurrected)) return std::unique_ptr<Journal>(new Journal(std::move(state)));
-  state->begin_block(*place);
-  state->close_open_block();
-  state->send(state->block(state->last_sequence));
-  state->wait_for_block(state->last_sequence);
-  if (state->failed) {
-    return fail(fmt::format("the disk refuses the first block of this open ({}): replace it and join as a new member",
-                            std::strerror(*state->failed)));
+void Journal::State::resume(const ChainEnd& end, std::vector<SegmentInfo> known_segments, bool has_checkpoint) {
+  durable_sequence = sent_sequence = last_sequence = end.tail_is_lost ? end.leap_to : end.sequence;
+  next_kind = end.tail_is_lost && end.sequence > 0 ? BlockKind::leap : BlockKind::normal;
+  previous = end.value;
+  next_offset = end.offset;
+  segment = end.segment;
+  segments = std::move(known_segments);
+  first_segment = announced_segment = end.first_segment;
+  watermarks = end.watermarks;
+  if (end.checkpoint_sequence != 0) {
+    checkpoint = {.sequence = end.checkpoint_sequence,
+                  .offset = end.checkpoint_offset,
+                  .segment = geometry.segment_of(end.checkpoint_offset),
+                  .bytes = 0,
+                  .last_number = {}};
+    staged_checkpoint = checkpoint;
   }
-  return std::unique_ptr<Journal>(new Journal(std::move(state)));
+  recovered = {.identity = identity_of(superblock),
+               .watermarks = end.watermarks,
+               .sequence = end.sequence,
+               .blocks = end.blocks,
+               .bytes = age_of(segment) * geometry.segment_bytes + (end.offset - geometry.start_of(segment)),
+               .discarded_bytes = end.discarded_bytes,
+               .has_checkpoint = has_checkpoint,
+               .tail_is_lost = end.tail_is_lost,
+               .gaps = end.gaps};
+}
+
+// The first block of this open. Where the tail is lost it holds the word of that, before anything else can follow.
+Result<> Journal::State::begin_open() {
+  const std::uint64_t record_bytes = recovered.tail_is_lost ? padded_record_bytes(0) : 0;
+  const auto at = place(true, block_bytes(record_bytes), device.ready_bytes());
+  if (!at) {
+    return fail("the journal is full, and so is its reserve: this replica can neither vote nor promise; join as a new member");
+  }
+  Block& first = begin_block(*at);
+  if (recovered.tail_is_lost) {
+    const wire::RecordHeader repair{.slot = watermarks.highest, .kind = wire::RecordKind::repair};
+    store(first.buffer.subspan(first.used), wire::seal(repair));
+    first.used += static_cast<std::uint32_t>(record_bytes);
+    first.record_count = 1;
+  }
+  close_open_block();
+  send(first);
+  wait_for_block(last_sequence);
+  if (!failed) return {};
+  return fail(fmt::format("the disk refuses the first block of this open ({}): replace it and join as a new member",
+                          std::strerror(*failed)));
+}
+
+void Journal::State::wait_until_idle() {
+  while (operations_in_flight > 0) {
+    device.submit();
+    collect();
+    if (operations_in_flight > 0) ::sched_yield();
+  }
+}
+
+Result<> Journal::raise_open_count(std::uint64_t floor) {
+  State& state = *state_;
+  state.wait_until_idle();
+  ++state.superblock.number;
+  state.superblock.open_count = std::max(state.superblock.open_count, floor + 1);
+  state.superblock = seal(state.superblock);
+  if (auto written = write_superblock(state.device, state.superblock); !written) return written;
+  state.recovered.identity.open_count = state.superblock.open_count;
+  return {};
+}
+
+bool Journal::heal(const Gap& gap) {
+  State& state = *state_;
+  const Geometry& geometry = state.geometry;
+  const std::uint32_t next_segment = geometry.segment_of(gap.next_offset);
+  std::uint64_t from = gap.offset;
+  std::uint64_t to = gap.next_offset;
+  if (gap.offset == segments_offset + geometry.bytes() || geometry.segment_of(gap.offset) != next_segment) {
+    // The chain crosses into another segment within the gap. What is lost at the end of the old one needs no cover.
+    if (gap.next_offset == geometry.start_of(next_segment)) return false;
+    from = geometry.start_of(next_segment);
+  }
+  if (to < from + device_block_bytes) return false;
+  BlockHeader header{.kind = BlockKind::healed,
+                     .cluster = state.superblock.cluster,
+                     .disk = state.superblock.disk,
+                     .open_count = state.superblock.open_count,
+                     .offset = from,
+                     .segment = next_segment,
+                     .generation = std::max(1U, state.segments[next_segment].generation),
+                     .sequence = gap.next_sequence - 1,
+                     .durable_sequence = gap.next_sequence - 1,
+                     .previous = gap.previous,
+                     .promised = gap.bound.promised,
+                     .commit = gap.bound.commit,
+                     .highest = gap.bound.highest,
+                     .written_s = state.now_s,
+                     .payload_bytes = static_cast<std::uint32_t>(to - from - sizeof(BlockHeader)),
+                     .first_segment = state.first_segment,
+                     .heard = gap.bound.heard,
+                     .next_previous = gap.next_previous};
+  AlignedBuffer block(device_block_bytes);
+  store(block.bytes(), seal(header));
+  state.wait_until_idle();
+  return write_now(state.device, from, block.bytes()).has_value();
 }
 
 }  // namespace synod::storage

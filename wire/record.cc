@@ -35,7 +35,7 @@ std::expected<RecordHeader, RecordFault> decode_record_header(Bytes from) {
   if (from.size() < sizeof(RecordHeader)) return std::unexpected(RecordFault::too_short);
   const auto header = load<RecordHeader>(from);
   if (header.header_checksum != header_checksum(header)) return std::unexpected(RecordFault::bad_header_checksum);
-  if (header.kind < RecordKind::accepted || header.kind > RecordKind::members) return std::unexpected(RecordFault::bad_kind);
+  if (header.kind < RecordKind::accepted || header.kind > RecordKind::repair) return std::unexpected(RecordFault::bad_kind);
   if (!is_zero(bytes_of(header.zero))) return std::unexpected(RecordFault::bad_reserved);
   if (header.body_bytes > body_bytes_max) return std::unexpected(RecordFault::bad_length);
   return header;

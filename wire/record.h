@@ -20,6 +20,11 @@ enum class RecordKind : std::uint8_t {
   chosen = 2,    // learned from a peer that knew it committed; the ballot is the one of the peer's record
   promise = 3,   // this acceptor promised `ballot`; slot is 0, no body
   members = 4,   // the uuids of all initial members; slot and ballot are 0, the body is a MembersBody
+  // On disk only:
+  checkpoint = 5,  // one part of a checkpoint of everything up to `slot`; ballot is 0
+  index = 6,       // a page of the slot index, from `slot` on; ballot is 0
+  trim = 7,        // everything below `slot` may go; ballot is 0, no body
+  repair = 8,      // what this acceptor held is in doubt up to `slot`, in ballots below `ballot` (0: unknown); no body
 };
 
 struct RecordHeader {
