@@ -15,6 +15,7 @@ namespace {
 constexpr std::size_t client_reads_max = 256;
 constexpr std::size_t serves_max = 64;
 constexpr std::size_t reads_in_flight_max = 16;
+constexpr std::size_t unreadable_max = 64;
 
 // Copies the entries of a body from `from_place` on behind each other: the first whatever its size, more while they stay within
 // bytes_max. Returns the bytes used; `count` says how many entries.
@@ -42,12 +43,13 @@ std::size_t gather_entries(const wire::BodyView& body, std::uint64_t from_place,
 
 }  // namespace
 
-Reads::Reads(dataplane::Messenger& messenger, storage::Journal& journal, const SlotIndex& index)
+Reads::Reads(dataplane::Messenger& messenger, storage::Journal& journal, SlotIndex& index)
     : messenger_(messenger),
       journal_(journal),
       index_(index),
       clients_(client_reads_max),
       serves_(serves_max),
+      unreadable_(unreadable_max),
       in_flight_(reads_in_flight_max),
       answer_(sizeof(wire::ReadAnswer) + wire::request_entry_bytes_max) {}
 
@@ -86,11 +88,38 @@ Reads::InFlight* Reads::free_place() {
 }
 
 bool Reads::begin(InFlight& place, const InFlight& read) {
-  const IndexedSlot& indexed = index_[read.slot];
   const auto token = static_cast<std::uint64_t>(&place - in_flight_.data());
-  if (!journal_.read({indexed.offset, indexed.bytes}, token)) return false;
+  if (read.location.offset == 0) {
+    tell_unreadable(read.slot, read.kind == InFlight::Kind::page);
+    return false;
+  }
+  if (!journal_.read(read.location, token)) return false;
   place = read;
   return true;
+}
+
+bool Reads::has_page(std::uint64_t page) {
+  if (index_.is_resident(page)) return true;
+  const Slot first = first_of_page(page);
+  for (const InFlight& read : in_flight_) {
+    if (read.kind == InFlight::Kind::page && read.slot == first) return false;
+  }
+  InFlight* place = free_place();
+  if (place != nullptr) {
+    (void)begin(*place, {.kind = InFlight::Kind::page, .slot = first, .location = index_.location_of(page)});
+  }
+  return false;
+}
+
+void Reads::tell_unreadable(Slot slot, bool is_page) {
+  if (!unreadable_.full()) unreadable_.push({slot, is_page});
+}
+
+std::optional<Reads::Unreadable> Reads::next_unreadable() {
+  if (unreadable_.empty()) return std::nullopt;
+  const Unreadable next = unreadable_.front();
+  unreadable_.pop();
+  return next;
 }
 
 void Reads::start(Slot durable_slot, Ballot ballot, Slot commit) {
@@ -103,16 +132,23 @@ void Reads::start(Slot durable_slot, Ballot ballot, Slot commit) {
 void Reads::start_clients(Slot durable_slot) {
   for (std::size_t waiting = clients_.size(); waiting > 0; --waiting) {
     const ClientRead client = clients_.front();
-    const Slot slot = index_.find(client.request.from);
-    if (slot > durable_slot) {
-      // Committed by the others' disks, and not on ours yet: it goes to the end of the queue.
-      clients_.pop();
+    clients_.pop();
+    // Trimmed while it waited: it asks again, and is told.
+    if (index_.first() > index_.commit()) continue;
+    const std::uint64_t page = index_.page_with(client.request.from);
+    const auto slot = has_page(page) ? index_.find(client.request.from) : std::nullopt;
+    // It goes to the end of the queue while its page is being read, or while its record is committed by the others' disks and not
+    // on ours yet.
+    if (!slot || *slot > durable_slot) {
       clients_.push(client);
       continue;
     }
     InFlight* place = free_place();
-    if (place == nullptr || !begin(*place, {InFlight::Kind::client, client, {}, slot})) return;
-    clients_.pop();
+    const bool begun = place != nullptr && begin(*place, {.kind = InFlight::Kind::client,
+                                                          .client = client,
+                                                          .slot = *slot,
+                                                          .location = index_[*slot].location});
+    if (!begun && index_[*slot].location.offset != 0) clients_.push(client);
   }
 }
 
@@ -121,12 +157,17 @@ void Reads::start_serves(Slot durable_slot) {
     InFlight* place = free_place();
     if (place == nullptr) return;
     consensus::Serve& serve = serves_.front();
-    if (serve.from > serve.last || serve.from > durable_slot) {
-      serves_.pop();  // done, or not yet on our disk: the peer asks again
+    if (serve.from > serve.last || serve.from > durable_slot || serve.from < index_.first()) {
+      serves_.pop();  // done, or not yet on our disk, or not any more: the peer asks again
       continue;
     }
-    if (!begin(*place, {InFlight::Kind::peer, {}, serve.to, serve.from})) return;
-    ++peers_in_flight_;
+    if (!has_page(page_of(serve.from))) return;
+    const bool begun = begin(*place, {.kind = InFlight::Kind::peer,
+                                      .peer = serve.to,
+                                      .slot = serve.from,
+                                      .location = index_[serve.from].location});
+    if (!begun && index_[serve.from].location.offset != 0) return;
+    if (begun) ++peers_in_flight_;
     ++serve.from;
   }
 }
@@ -135,15 +176,25 @@ void Reads::on_read(const storage::ReadResult& result, Lsn tail) {
   CHECK_LT(result.token, in_flight_.size());
   const InFlight read = std::exchange(in_flight_[result.token], {});
   CHECK(read.kind != InFlight::Kind::none);
+  if (read.kind == InFlight::Kind::page) return on_page(read, result);
   if (read.kind == InFlight::Kind::peer) --peers_in_flight_;
-  // Unreadable is not absent: we say nothing, and who asked turns to another replica.
-  if (!result.record.has_value()) return;
+  if (read.slot < index_.first() || !index_.is_resident(page_of(read.slot))) return;  // whoever asked asks again
+  const IndexedSlot& indexed = index_[read.slot];
   // A whole record, and not the one that was written there: the disk has misdirected a read or a write.
-  const bool is_ours =
-      result.record->header.slot == read.slot && result.record->header.body_checksum == index_[read.slot].checksum;
-  if (!is_ours && !mutant(Mutant::misdirected_accepted)) return;
+  const bool is_ours = result.record.has_value() && (mutant(Mutant::misdirected_accepted) ||
+                                                     (result.record->header.slot == read.slot &&
+                                                      result.record->header.body_checksum == indexed.checksum));
+  // Unreadable is not absent: we say nothing, and who asked turns to another replica.
+  if (!is_ours) return tell_unreadable(read.slot, false);
   if (read.kind == InFlight::Kind::client) answer_client(read, *result.record, tail);
   if (read.kind == InFlight::Kind::peer) answer_peer(read, *result.record);
+}
+
+void Reads::on_page(const InFlight& read, const storage::ReadResult& result) {
+  const std::uint64_t page = page_of(read.slot);
+  const bool is_ours = result.record.has_value() && result.record->header.kind == wire::RecordKind::index &&
+                       index_.loaded(page, result.record->body);
+  if (!is_ours && page >= index_.first_page() && index_.location_of(page) == read.location) tell_unreadable(read.slot, true);
 }
 
 void Reads::answer_client(const InFlight& read, const wire::RecordView& record, Lsn tail) {

@@ -1,5 +1,5 @@
 // Reading the log back from the journal: for clients (by LSN) and for peers that catch up (by slot). The journal is the only
-// copy.
+// copy. A read needs the index page of its slot, and fetches it first if it is not in memory.
 //
 // Requests wait in bounded queues; at most the journal's limit of reads is in flight. Peers get at most half of it, so that a
 // laggard does not starve readers. Thread: the node's. No heap after construction.
@@ -20,7 +20,7 @@ namespace synod::replica {
 
 class Reads {
  public:
-  Reads(dataplane::Messenger& messenger, storage::Journal& journal, const SlotIndex& index);
+  Reads(dataplane::Messenger& messenger, storage::Journal& journal, SlotIndex& index);
 
   // Where a peer's messages go.
   void set_route(ReplicaId peer, const dataplane::Route& route);
@@ -34,6 +34,14 @@ class Reads {
   // Starts reads while there is room. `durable_slot`: records up to there can be read.
   void start(Slot durable_slot, Ballot ballot, Slot commit);
   void on_read(const storage::ReadResult& result, Lsn tail);
+  // Whether a page of the index is in memory. If not, it is read now or as soon as there is room: ask again.
+  [[nodiscard]] bool has_page(std::uint64_t page);
+  // A record that cannot be read, or a page of the index; each is told once for each attempt.
+  struct Unreadable {
+    Slot slot;  // of a page: its first
+    bool is_page = false;
+  };
+  [[nodiscard]] std::optional<Unreadable> next_unreadable();
   // The disk failed: nothing more becomes durable. Who waits asks again.
   void forget_waiting() { clients_.clear(); }
 
@@ -43,14 +51,17 @@ class Reads {
     dataplane::Route client;
   };
   struct InFlight {
-    enum class Kind : std::uint8_t { none, client, peer } kind = Kind::none;
+    enum class Kind : std::uint8_t { none, client, peer, page } kind = Kind::none;
     ClientRead client;
     ReplicaId peer;
-    Slot slot;
+    Slot slot;  // of a page: its first
+    storage::Location location;
   };
 
   [[nodiscard]] InFlight* free_place();
   bool begin(InFlight& place, const InFlight& read);
+  void on_page(const InFlight& read, const storage::ReadResult& result);
+  void tell_unreadable(Slot slot, bool is_page);
   void start_clients(Slot durable_slot);
   void start_serves(Slot durable_slot);
   void answer_client(const InFlight& read, const wire::RecordView& record, Lsn tail);
@@ -58,9 +69,10 @@ class Reads {
 
   dataplane::Messenger& messenger_;
   storage::Journal& journal_;
-  const SlotIndex& index_;
+  SlotIndex& index_;
   Ring<ClientRead> clients_;
   Ring<consensus::Serve> serves_;
+  Ring<Unreadable> unreadable_;
   std::vector<InFlight> in_flight_;
   std::size_t peers_in_flight_ = 0;
   std::vector<std::optional<dataplane::Route>> routes_;  // by replica id; small ids
