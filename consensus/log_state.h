@@ -50,6 +50,27 @@ class LogState {
     applied_ = slot;
   }
 
+  // Where a log state stands, but for its sessions.
+  struct Position {
+    Slot applied;
+    Lsn tail;
+    wire::Chain chain;
+    Lsn trim;
+  };
+  // Becomes the state at `position`, so far without a session. load_session gives it the next one; load_lsns what that remembers
+  // of its entries first .. first + count - 1. (A state from a checkpoint: consensus/log_checkpoint.h.)
+  void begin_load(const Position& position) {
+    applied_ = position.applied;
+    tail_ = position.tail;
+    chain_ = position.chain;
+    trim_ = position.trim;
+    sessions_.clear();
+  }
+  Sessions::Place load_session(const Session& session) { return sessions_.restore(session); }
+  void load_lsns(Sessions::Place place, Sequence first, std::uint32_t count, Lsn lsn) {
+    sessions_.remember(place, first, count, lsn);
+  }
+
   // Becomes a copy of another state, but for the LSNs of old appends.
   void assign(const LogState& other) {
     applied_ = other.applied_;
