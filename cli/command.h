@@ -30,6 +30,7 @@ void add_read(CLI::App& app, Body& body);
 void add_start(CLI::App& app, Body& body);
 void add_status(CLI::App& app, Body& body);
 void add_tail_lsn(CLI::App& app, Body& body);
+void add_trim(CLI::App& app, Body& body);
 
 // Prints "synod: TEXT" to stderr and returns exit_failed.
 int failed(const std::string& text);

@@ -1,4 +1,5 @@
 // synod read: committed entries in order.
+#include <algorithm>
 #include <cstdio>
 #include <limits>
 #include <optional>
@@ -57,6 +58,7 @@ class Read {
   // Prints [at, end) and returns how far it came.
   Result<Lsn> print(client::Client& client, Lsn at, Lsn end) {
     const auto reached = client.read(at, end, [&](Lsn lsn, Bytes payload) {
+      read_to_ = lsn + 1;
       line_.clear();
       if (raw) {
         line_.assign(reinterpret_cast<const char*>(payload.data()), payload.size());
@@ -67,6 +69,10 @@ class Read {
       }
       return std::fwrite(line_.data(), 1, line_.size(), stdout) == line_.size();
     });
+    if (const auto first_kept = client.first_kept(); !reached && first_kept) {
+      return fail(fmt::format("entries from LSN {} on are trimmed: the first that can be read is LSN {}",
+                              std::max(read_to_, at).value(), first_kept->value()));
+    }
     return reached;
   }
 
@@ -102,6 +108,7 @@ class Read {
   }
 
   std::string line_;
+  Lsn read_to_;  // behind the last entry printed
 };
 
 }  // namespace

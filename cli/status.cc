@@ -1,5 +1,7 @@
 // synod status: what every replica says about itself.
 #include <algorithm>
+#include <string>
+#include <vector>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -34,6 +36,16 @@ nlohmann::json to_json(const client::ReplicaStatus& status) {
   row["members"] = answer.members;
   row["votes"] = answer.votes != 0;
   row["stable"] = answer.stable != 0;
+  row["trim_lsn"] = answer.trim.value();
+  row["segments_total"] = answer.segments_total;
+  row["segments_free"] = answer.segments_free;
+  row["scrub_blocks_checked"] = answer.scrub_blocks_checked;
+  row["scrub_blocks_bad"] = answer.scrub_blocks_bad;
+  row["records_repaired"] = answer.records_repaired;
+  row["doubt"] = wire::name(answer.doubt);
+  row["confirmed"] = answer.confirmed != 0;
+  row["space_low"] = answer.space_low != 0;
+  row["journal_failed_errno"] = answer.journal_failed_errno;
   return row;
 }
 
@@ -48,6 +60,32 @@ std::string journal_text(const wire::StatusAnswer& answer) {
   return fmt::format("{:.1f} MiB {:.0f}%", mib, 100 * share);
 }
 
+// What is not as on any other day.
+std::string notes_on(const wire::StatusAnswer& answer) {
+  std::vector<std::string> notes;
+  if (answer.stable == 0) notes.emplace_back("not durable");
+  if (answer.votes == 0) {
+    notes.emplace_back("does not vote yet");
+  } else if (answer.confirmed == 0) {
+    notes.emplace_back("not confirmed by its peers yet");
+  }
+  if (answer.doubt != wire::DoubtKind::none) notes.push_back(fmt::format("in doubt ({})", wire::name(answer.doubt)));
+  if (answer.space_low != 0) notes.emplace_back("refuses appends: no space, trim the log");
+  if (answer.journal_failed_errno != 0) notes.push_back(fmt::format("journal failed (errno {})", answer.journal_failed_errno));
+  return fmt::format("{}", fmt::join(notes, ", "));
+}
+
+// One line each, below the replica's row, if there is anything to say.
+void print_details(const wire::StatusAnswer& answer) {
+  const auto print = [](const char* what, const std::string& text) { fmt::print("{:<8}{:<22}{}\n", "", what, text); };
+  if (answer.trim > Lsn{}) print("trim", fmt::format("entries below LSN {} are gone", answer.trim.value()));
+  if (answer.segments_total > 0) print("segments", fmt::format("{} of {} free", answer.segments_free, answer.segments_total));
+  if (answer.scrub_blocks_checked > 0) {
+    print("scrub", fmt::format("{} blocks checked, {} bad", answer.scrub_blocks_checked, answer.scrub_blocks_bad));
+  }
+  if (answer.records_repaired > 0) print("repaired", fmt::format("{} records from peers", answer.records_repaired));
+}
+
 void print_table(const std::vector<client::ReplicaStatus>& replicas) {
   constexpr const char* row = "{:<8}{:<22}{:<12}{:<8}{:<10}{:>12}{:>12}{:>14}{:>18}{:>10}{:>10}  {}\n";
   fmt::print(row, "replica", "address", "role", "leader", "ballot", "commit", "durable", "tail-lsn", "journal", "sessions",
@@ -59,12 +97,11 @@ void print_table(const std::vector<client::ReplicaStatus>& replicas) {
       continue;
     }
     const wire::StatusAnswer& answer = *status.answer;
-    std::string notes = answer.stable != 0 ? "" : "not durable";
-    if (answer.votes == 0) notes += notes.empty() ? "does not vote yet" : ", does not vote yet";
     const std::string leader = answer.leader == ReplicaId{} ? "-" : fmt::format("{}", answer.leader.value());
     fmt::print(row, status.peer.id.value(), address, wire::name(answer.role), leader, ballot_text(answer.promised),
                answer.commit.value(), answer.durable.value(), answer.tail.value(), journal_text(answer), answer.sessions,
-               fmt::format("{:.1f}s", static_cast<double>(answer.uptime_us) / 1e6), notes);
+               fmt::format("{:.1f}s", static_cast<double>(answer.uptime_us) / 1e6), notes_on(answer));
+    print_details(answer);
   }
 }
 

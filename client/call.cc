@@ -26,6 +26,7 @@ void Call::start(wire::MessageType type, wire::MessageType answer, const Request
   store(payload_, request);
   payload_bytes_ = sizeof(Request);
   refusal_.reset();
+  first_kept_ = Lsn{};
   expires_us_ = timeout_us == 0 ? 0 : now_us + timeout_us;
   due_us_ = now_us;
   pause_us_ = pause_us_first;
@@ -38,6 +39,10 @@ void Call::start_open_session(std::uint64_t request, std::uint64_t now_us, std::
 
 void Call::start_tail(std::uint64_t request, std::uint64_t now_us, std::uint64_t timeout_us) {
   start(wire::MessageType::tail, wire::MessageType::tail_answer, wire::Tail{request}, now_us, timeout_us, {});
+}
+
+void Call::start_trim(std::uint64_t request, Lsn lsn, std::uint64_t now_us, std::uint64_t timeout_us) {
+  start(wire::MessageType::trim, wire::MessageType::trim_answer, wire::Trim{request, lsn}, now_us, timeout_us, {});
 }
 
 void Call::start_read(std::uint64_t request, Lsn from, Lsn to, std::uint32_t bytes_max, std::optional<Peer> replica,
@@ -77,6 +82,7 @@ bool Call::take_answer(Bytes payload) {
   std::size_t bytes = sizeof(wire::StatusAnswer);
   if (answer_type_ == wire::MessageType::session_opened) bytes = sizeof(wire::SessionOpened);
   if (answer_type_ == wire::MessageType::tail_answer) bytes = sizeof(wire::TailAnswer);
+  if (answer_type_ == wire::MessageType::trim_answer) bytes = sizeof(wire::TrimAnswer);
   if (payload.size() != bytes || load<std::uint64_t>(payload) != request_) return false;
   copy(answer_, payload);
   return true;
@@ -102,6 +108,7 @@ bool Call::on_refused(const dataplane::Message& message, LeaderSearch* leader, s
       // The next transmission waits its full pause, counted from here.
       due_us_ = std::max(due_us_, now_us + pause_us_ / 2);
       break;
+    case wire::RefusalReason::trimmed: first_kept_ = Lsn(refused->sequence.value()); [[fallthrough]];
     default: state_ = CallState::refused; break;
   }
   return true;

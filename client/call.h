@@ -1,4 +1,5 @@
-// One small request (open session, tail, read, status) that is repeated until it is answered or its time is over. Without I/O.
+// One small request (open session, tail, trim, read, status) that is repeated until it is answered or its time is over. Without
+// I/O.
 //
 // A call asks the leader, wherever the search for it leads, or one given replica. Every request may be repeated safely, and an
 // answer is matched by its request number. Thread: one. No heap, but for the entries of a read answer.
@@ -24,6 +25,7 @@ class Call {
   // `request` numbers are unique within the client process. `timeout_us` 0: never expires.
   void start_open_session(std::uint64_t request, std::uint64_t now_us, std::uint64_t timeout_us);
   void start_tail(std::uint64_t request, std::uint64_t now_us, std::uint64_t timeout_us);
+  void start_trim(std::uint64_t request, Lsn lsn, std::uint64_t now_us, std::uint64_t timeout_us);
   void start_read(std::uint64_t request, Lsn from, Lsn to, std::uint32_t bytes_max, std::optional<Peer> replica,
                   std::uint64_t now_us, std::uint64_t timeout_us);
   void start_status(std::uint64_t request, const Peer& replica, std::uint64_t now_us, std::uint64_t timeout_us);
@@ -35,9 +37,13 @@ class Call {
   // Why it was refused last: final in state `refused`, a hint in `waiting` and `expired`.
   [[nodiscard]] std::optional<wire::RefusalReason> refusal() const { return refusal_; }
 
+  // Of a read that was refused with `trimmed`: the first LSN that can be read.
+  [[nodiscard]] Lsn first_kept() const { return first_kept_; }
+
   // Of an answered call of that kind.
   [[nodiscard]] SessionId session() const { return load<wire::SessionOpened>(answer_).session; }
   [[nodiscard]] Lsn tail() const { return load<wire::TailAnswer>(answer_).tail; }
+  [[nodiscard]] Lsn trimmed_to() const { return load<wire::TrimAnswer>(answer_).lsn; }
   [[nodiscard]] wire::StatusAnswer status() const { return load<wire::StatusAnswer>(answer_); }
   [[nodiscard]] wire::ReadAnswer read() const { return load<wire::ReadAnswer>(answer_); }
   [[nodiscard]] Bytes entries() const { return entries_; }  // of a read, valid until the next start
@@ -62,6 +68,7 @@ class Call {
   std::size_t payload_bytes_ = 0;
   Lsn read_from_;
   Lsn read_to_;
+  Lsn first_kept_;
   std::array<std::byte, sizeof(wire::StatusAnswer)> answer_{};
   std::vector<std::byte> entries_;
   std::optional<wire::RefusalReason> refusal_;

@@ -172,7 +172,8 @@ Result<> Client::finish_call(const char* what) {
   if (call.state() == CallState::answered) return {};
   if (call.state() == CallState::refused) {
     if (call.refusal() == wire::RefusalReason::trimmed) {
-      return fail(fmt::format("{} refused: the LSN is trimmed, or beyond the tail: see 'synod tail-lsn'", what));
+      return fail(fmt::format("{} refused: the log is trimmed up to here; the first LSN that can be read is {}", what,
+                              call.first_kept().value()));
     }
     return fail(fmt::format("{} refused: {}", what, wire::name(*call.refusal())));
   }
@@ -185,6 +186,12 @@ Result<Lsn> Client::tail() {
   session_.call().start_tail(session_.next_request(), monotonic_us(), options_.timeout_us);
   if (auto done = finish_call("tail"); !done) return std::unexpected(done.error());
   return session_.call().tail();
+}
+
+Result<Lsn> Client::trim(Lsn lsn) {
+  session_.call().start_trim(session_.next_request(), lsn, monotonic_us(), options_.timeout_us);
+  if (auto done = finish_call("trim"); !done) return std::unexpected(done.error());
+  return session_.call().trimmed_to();
 }
 
 std::optional<Peer> Client::peer_of(ReplicaId id) const {
@@ -215,6 +222,12 @@ Result<Lsn> Client::read(Lsn from, Lsn to, const Visit& visit, std::optional<Rep
     }
   }
   return from;
+}
+
+std::optional<Lsn> Client::first_kept() const {
+  const Call& call = session_.call();
+  if (call.state() != CallState::refused || call.refusal() != wire::RefusalReason::trimmed) return std::nullopt;
+  return call.first_kept();
 }
 
 std::vector<ReplicaStatus> Client::status(std::uint64_t timeout_us) {

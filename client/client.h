@@ -56,10 +56,17 @@ class Client {
   // The LSN of the next entry: everything acknowledged before this call lies below it.
   [[nodiscard]] Result<Lsn> tail();
 
+  // Everything below `lsn` may go, for all readers and for ever. Returns the first LSN that is kept: `lsn`, or more if the log
+  // was trimmed further before, or the tail if it lies below. May be repeated.
+  [[nodiscard]] Result<Lsn> trim(Lsn lsn);
+
   // Visits committed entries [from, to) in order until `visit` returns false. Ends early where the replica asked has no more;
-  // returns the LSN behind the last entry visited.
+  // returns the LSN behind the last entry visited. An error if `from` is trimmed, or the log is trimmed past the reader on its
+  // way: then first_kept() says where reading can go on. Entries between were not visited.
   using Visit = std::function<bool(Lsn, Bytes)>;
   [[nodiscard]] Result<Lsn> read(Lsn from, Lsn to, const Visit& visit, std::optional<ReplicaId> replica = {});
+
+  [[nodiscard]] std::optional<Lsn> first_kept() const;
 
   // Asks all replicas at once, each itself.
   [[nodiscard]] std::vector<ReplicaStatus> status(std::uint64_t timeout_us);

@@ -105,6 +105,7 @@ class Session {
 
   // The other request (tail, read, status). Start one when none is waiting; it proceeds with the session.
   [[nodiscard]] Call& call() { return call_; }
+  [[nodiscard]] const Call& call() const { return call_; }
   [[nodiscard]] std::uint64_t next_request() { return ++request_; }
 
   void on_message(const dataplane::Message& message, std::uint64_t now_us);

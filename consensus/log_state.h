@@ -7,6 +7,7 @@
 // nothing but the chain.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "base/check.h"
@@ -24,7 +25,7 @@ struct AppliedRun {
   Uuid client;  // of open_session
   Sequence first;
   std::uint32_t count = 0;
-  Lsn lsn;  // of the first entry
+  Lsn lsn;  // of the first entry; of trim: the first LSN that is kept from here on
 };
 
 class LogState {
@@ -34,6 +35,8 @@ class LogState {
   [[nodiscard]] Slot applied() const { return applied_; }
   [[nodiscard]] Lsn tail() const { return tail_; }
   [[nodiscard]] wire::Chain chain() const { return chain_; }
+  // The first LSN that is kept: what lies below may go. Never falls, never above the tail.
+  [[nodiscard]] Lsn trim() const { return trim_; }
   [[nodiscard]] const Sessions& sessions() const { return sessions_; }
 
   // Applies the value of the next slot and calls on_run(const AppliedRun&) for each run that took effect.
@@ -47,11 +50,33 @@ class LogState {
     applied_ = slot;
   }
 
+  // Where a log state stands, but for its sessions.
+  struct Position {
+    Slot applied;
+    Lsn tail;
+    wire::Chain chain;
+    Lsn trim;
+  };
+  // Becomes the state at `position`, so far without a session. load_session gives it the next one; load_lsns what that remembers
+  // of its entries first .. first + count - 1. (A state from a checkpoint: consensus/log_checkpoint.h.)
+  void begin_load(const Position& position) {
+    applied_ = position.applied;
+    tail_ = position.tail;
+    chain_ = position.chain;
+    trim_ = position.trim;
+    sessions_.clear();
+  }
+  Sessions::Place load_session(const Session& session) { return sessions_.restore(session); }
+  void load_lsns(Sessions::Place place, Sequence first, std::uint32_t count, Lsn lsn) {
+    sessions_.remember(place, first, count, lsn);
+  }
+
   // Becomes a copy of another state, but for the LSNs of old appends.
   void assign(const LogState& other) {
     applied_ = other.applied_;
     tail_ = other.tail_;
     chain_ = other.chain_;
+    trim_ = other.trim_;
     sessions_.assign(other.sessions_);
   }
 
@@ -69,6 +94,12 @@ class LogState {
       applied.place = sessions_.open(applied.session, slot);
       return on_run(applied);
     }
+    if (run.header.kind == wire::RunKind::trim) {
+      // An old trim that a retry brings again, or one beyond the tail, which says "all that there is".
+      trim_ = std::max(trim_, std::min(load<Lsn>(run.entries), tail_));
+      applied.lsn = trim_;
+      return on_run(applied);
+    }
     // The chain holds, so this is the very state on which the leader admitted the run. A run that does not fit is a leader's
     // bug; it must not stop the other replicas, and they all decide alike: it takes its LSNs, and no session remembers it.
     const auto place = sessions_.find(run.header.session);
@@ -84,6 +115,7 @@ class LogState {
   Slot applied_;
   Lsn tail_;
   wire::Chain chain_;
+  Lsn trim_;
   Sessions sessions_;
 };
 

@@ -74,6 +74,10 @@ void Sessions::append(Place place, Sequence first, std::uint32_t count, Lsn lsn,
   CHECK_EQ(first, session.last + 1);
   session.last = session.last + count;
   session.active = slot;
+  remember(place, first, count, lsn);
+}
+
+void Sessions::remember(Place place, Sequence first, std::uint32_t count, Lsn lsn) {
   if (lsns_ == nullptr) return;
   Lsn::rep* ring = lsns_.get() + std::size_t{place} * session_window_max;
   for (std::uint32_t i = 0; i < count; ++i) ring[(first.value() + i) % session_window_max] = lsn.value() + i;
@@ -85,6 +89,22 @@ std::optional<Lsn> Sessions::lsn_of(Place place, Sequence sequence) const {
   if (sequence == Sequence{} || sequence > session.last) return std::nullopt;
   if (session.last - sequence >= session_window_max) return std::nullopt;
   return Lsn(lsns_[std::size_t{place} * session_window_max + sequence.value() % session_window_max]);
+}
+
+void Sessions::clear() {
+  std::ranges::fill(sessions_, Session{});
+  std::ranges::fill(index_, empty_bucket);
+  size_ = 0;
+}
+
+// Places are taken in order and never freed, only given to another session, so the first `size_` are the taken ones.
+Sessions::Place Sessions::restore(const Session& session) {
+  CHECK_LT(size_, sessions_max);
+  CHECK(session.id != SessionId{} && !find(session.id).has_value());
+  const auto place = static_cast<Place>(size_++);
+  sessions_[place] = session;
+  index(session.id, place);
+  return place;
 }
 
 void Sessions::assign(const Sessions& other) {

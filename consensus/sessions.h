@@ -43,6 +43,12 @@ class Sessions {
   // The LSN of an appended sequence, while it is remembered.
   [[nodiscard]] std::optional<Lsn> lsn_of(Place place, Sequence sequence) const;
 
+  // Rebuilding a table from a checkpoint: empty it, put sessions into its places in order, say what they remember.
+  void clear();
+  Place restore(const Session& session);
+  void remember(Place place, Sequence first, std::uint32_t count, Lsn lsn);
+  [[nodiscard]] bool keeps_lsns() const { return lsns_ != nullptr; }
+
   // Takes over what another table knows, but for the LSNs.
   void assign(const Sessions& other);
 

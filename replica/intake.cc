@@ -70,6 +70,12 @@ bool Intake::open_session(const Uuid& client) {
   return true;
 }
 
+bool Intake::trim(Lsn lsn) {
+  if (!make_room(sizeof(Lsn), 0)) return false;
+  writer_.add(wire::RunKind::trim, SessionId{}, Sequence{}, 0, bytes_of(lsn));
+  return true;
+}
+
 consensus::Value Intake::take(Slot slot) {
   CHECK(has_batch());
   const Bytes body = writer_.finish();

@@ -40,6 +40,8 @@ class Intake {
   [[nodiscard]] Admission append(const wire::AppendView& request);
   // Puts an opening into the batch and closes it: what it may evict must be decided before the next append is admitted.
   [[nodiscard]] bool open_session(const Uuid& client);
+  // Puts a trim into the batch; false: no room now. Any number may share a batch, and a repeated one does no harm.
+  [[nodiscard]] bool trim(Lsn lsn);
 
   [[nodiscard]] bool has_batch() const { return body_ != no_body && !writer_.empty(); }
   // No append fits any more until the batch is taken.

@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::size_t openings_max = 256;
 constexpr std::size_t tails_max = 1024;
+constexpr std::size_t trims_max = 64;
 constexpr std::uint64_t check_interval_us = 1'000'000;  // of the engine's invariants
 
 // Bodies: one an open slot in the acceptor, one an open slot that a candidate fetched, the open batch, and what one step moves.
@@ -134,6 +135,7 @@ Node::Node(const NodeOptions& options, Parts&& parts)
       staged_(options.window_slots),
       openings_(openings_max),
       tails_(tails_max),
+      trims_(trims_max),
       durable_slot_(log_.applied()) {
   for (const auto& [slot, record] : parts.open) {
     CHECK(slot > log_.applied());
@@ -213,6 +215,9 @@ void Node::propose_batch() {
   for (std::size_t i = 0; i < openings_.size(); ++i) {
     if (openings_[i].slot == Slot{}) openings_[i].slot = slot;
   }
+  for (std::size_t i = 0; i < trims_.size(); ++i) {
+    if (trims_[i].slot == Slot{}) trims_[i].slot = slot;
+  }
   carry_out();
 }
 
@@ -268,11 +273,13 @@ wire::StatusAnswer Node::status() const {
   status.packets_sent = packets.packets_sent;
   status.packets_dropped = packets.dropped_total() + packets.send_dropped + counters_.bad_messages + counters_.bad_bodies;
   status.uptime_us = now_us_ - started_us_;
+  status.trim = log_.trim();
   status.replica = options_.self;
   status.leader = engine_.leader();
   status.members = static_cast<std::uint16_t>(options_.configuration.size());
   status.role = engine_.role();
   status.votes = engine_.may_vote() ? 1 : 0;
+  status.confirmed = status.votes;
   status.stable = journal_->device_info().stable ? 1 : 0;
   return status;
 }

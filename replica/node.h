@@ -99,6 +99,8 @@ class Node {
   void on_open_session(const wire::OpenSession& request, const dataplane::Message& message);
   void on_append(const wire::AppendView& request, const dataplane::Message& message);
   void on_tail(const wire::Tail& request, const dataplane::Message& message);
+  void on_trim(const wire::Trim& request, const dataplane::Message& message);
+  void answer_trims(Slot slot, bool has_trimmed);
   void on_read_request(const wire::Read& request, const dataplane::Message& message);
   void answer_appended(const wire::Append& request, consensus::Sessions::Place place, const dataplane::Route& client);
   void answer_run(const consensus::AppliedRun& run);
@@ -139,11 +141,17 @@ class Node {
     dataplane::Route route;
     Probe probe;
   };
+  struct TrimWait {
+    std::uint64_t request = 0;
+    dataplane::Route route;
+    Slot slot;  // where we proposed it; none while it is in the open batch
+  };
   std::array<dataplane::Route, sessions_max> session_routes_{};  // by session place
   std::array<SessionId, sessions_max> session_route_ids_{};      // whose route it is
   Refusals refusals_;
   Ring<Opening> openings_;
   Ring<TailWait> tails_;
+  Ring<TrimWait> trims_;
   consensus::AppliedRun pending_answer_;  // runs of one session that follow each other are answered together
   Slot durable_slot_;
   std::uint64_t now_us_ = 0;

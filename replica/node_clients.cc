@@ -65,6 +65,7 @@ void Node::on_client(const Message& message) {
     case MessageType::tail: return handle(wire::decode_client<wire::Tail>(payload), [&](const auto& r) { on_tail(r, message); });
     case MessageType::read:
       return handle(wire::decode_client<wire::Read>(payload), [&](const auto& r) { on_read_request(r, message); });
+    case MessageType::trim: return handle(wire::decode_client<wire::Trim>(payload), [&](const auto& r) { on_trim(r, message); });
     case MessageType::status:
       return handle(wire::decode_client<wire::Status>(payload), [&](const auto& r) {
         wire::StatusAnswer reply = status();
@@ -170,6 +171,7 @@ void Node::answer_appended(const wire::Append& request, consensus::Sessions::Pla
 }
 
 void Node::answer_run(const consensus::AppliedRun& run) {
+  if (run.kind == wire::RunKind::trim) return;  // see answer_trims
   if (!engine_.is_leader()) return;
   if (run.kind == wire::RunKind::open_session) {
     flush_answer();
@@ -221,9 +223,43 @@ void Node::answer_tails() {
   }
 }
 
+// A full disk must not stop the trim that brings its space back: unlike appends, trims are taken as long as votes are.
+void Node::on_trim(const wire::Trim& request, const Message& message) {
+  const auto refuse_it = [&](RefusalReason reason) { refuse(message.from, {.request = request.request, .reason = reason}); };
+  if (!engine_.is_leader()) return refuse_it(RefusalReason::not_leader);
+  // What was trimmed once stays trimmed: no need to say so in the log again.
+  if (request.lsn <= log_.trim()) {
+    return answer(message.from, MessageType::trim_answer, wire::TrimAnswer{request.request, log_.trim()});
+  }
+  for (std::size_t i = 0; i < trims_.size(); ++i) {
+    if (trims_[i].route == message.from && trims_[i].request == request.request) return;  // a retry: it is on its way
+  }
+  if (trims_.full()) return refuse_it(RefusalReason::busy);
+  if (intake_.is_closed()) propose_batch();
+  if (!intake_.trim(request.lsn)) return refuse_it(RefusalReason::busy);
+  trims_.push({request.request, message.from, Slot{}});
+}
+
+// The slot is applied. Without a trim in it, what we proposed there was not chosen, or is void: the client asks again.
+void Node::answer_trims(Slot slot, bool has_trimmed) {
+  while (!trims_.empty() && trims_.front().slot != Slot{} && trims_.front().slot <= slot) {
+    const TrimWait wait = trims_.front();
+    trims_.pop();
+    if (has_trimmed) {
+      answer(wait.route, MessageType::trim_answer, wire::TrimAnswer{wait.request, log_.trim()});
+    } else {
+      refuse(wait.route, {.request = wait.request, .reason = RefusalReason::busy});
+    }
+  }
+}
+
 void Node::on_read_request(const wire::Read& request, const Message& message) {
   if (request.from >= request.to) {
     return refuse(message.from, {.request = request.request, .reason = RefusalReason::malformed});
+  }
+  if (request.from < log_.trim()) {
+    return refuse(message.from,
+                  {.request = request.request, .sequence = Sequence(log_.trim().value()), .reason = RefusalReason::trimmed});
   }
   const bool readable = request.from < log_.tail() && (!failed_ || index_->find(request.from) <= durable_slot());
   if (!readable) {

@@ -62,7 +62,12 @@ void Node::commit(const consensus::Commit& slot) {
   const auto body = wire::BodyView::decode(pool_.body(slot.value));
   CHECK(body.has_value());  // it passed the gateway when it came, or we made it
   const Lsn base = log_.tail();
-  log_.apply(slot.slot, slot.value.checksum, *body, [this](const consensus::AppliedRun& run) { answer_run(run); });
+  bool has_trimmed = false;
+  log_.apply(slot.slot, slot.value.checksum, *body, [&](const consensus::AppliedRun& run) {
+    has_trimmed = has_trimmed || run.kind == wire::RunKind::trim;
+    answer_run(run);
+  });
+  if (!trims_.empty()) answer_trims(slot.slot, has_trimmed);
   const std::uint64_t entries = log_.tail() - base;
   counters_.entries_applied += entries;
   if (entries < body->header().entries) ++counters_.slots_void;
@@ -80,6 +85,10 @@ void Node::change_leadership() {
   openings_.clear();
   for (; !tails_.empty(); tails_.pop()) {
     const TailWait& wait = tails_.front();
+    refuse(wait.route, {.request = wait.request, .reason = wire::RefusalReason::not_leader});
+  }
+  for (; !trims_.empty(); trims_.pop()) {
+    const TrimWait& wait = trims_.front();
     refuse(wait.route, {.request = wait.request, .reason = wire::RefusalReason::not_leader});
   }
   if (!engine_.is_leader()) return;

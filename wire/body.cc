@@ -29,6 +29,11 @@ std::expected<RunView, BodyFault> decode_run(Bytes rest, std::uint32_t place) {
     case RunKind::open_session:
       if (run.entries != 0 || run.bytes != sizeof(Uuid)) return std::unexpected(BodyFault::bad_entry);
       break;
+    case RunKind::trim:
+      if (run.entries != 0 || run.bytes != sizeof(Lsn) || run.session != SessionId{} || run.first != Sequence{}) {
+        return std::unexpected(BodyFault::bad_entry);
+      }
+      break;
     default: return std::unexpected(BodyFault::bad_kind);
   }
   return RunView{run, entries, place};

@@ -38,10 +38,11 @@ static_assert(Format<BodyHeader> && sizeof(BodyHeader) == 24);
 enum class RunKind : std::uint8_t {
   entries = 1,       // client payloads, one LSN each
   open_session = 2,  // control: opens a session whose id is this run's position. Payload: the client's Uuid. No LSN
+  trim = 3,          // control: entries below the LSN that is its payload (8 bytes) may go. No LSN, no session
 };
 
 struct RunHeader {
-  SessionId session;        // none for open_session
+  SessionId session;        // none for open_session and trim
   Sequence first;           // sequence number of the first entry
   std::uint32_t bytes = 0;  // of the entries behind this header, with their lengths, without padding
   std::uint32_t entries = 0;

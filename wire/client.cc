@@ -26,6 +26,15 @@ const char* name(Role role) {
   return "unknown";
 }
 
+const char* name(DoubtKind doubt) {
+  switch (doubt) {
+    case DoubtKind::none: return "none";
+    case DoubtKind::bounded: return "bounded";
+    case DoubtKind::unbounded: return "unbounded";
+  }
+  return "unknown";
+}
+
 std::expected<AppendView, RefusalReason> decode_append(Bytes payload) {
   if (payload.size() < sizeof(Append)) return std::unexpected(RefusalReason::malformed);
   const auto header = load<Append>(payload);

@@ -29,7 +29,7 @@ enum class RefusalReason : std::uint8_t {
   too_large = 5,    // an entry or a request beyond the limits
   no_space = 6,     // the journal is full
   malformed = 7,    // the request could not be understood
-  trimmed = 8,      // the LSN is below the trim watermark, or beyond the tail
+  trimmed = 8,      // the LSN is below the trim watermark; `sequence` is the first LSN that is kept
   unsupported = 9,  // e.g. an acknowledgement level that this version does not know
 };
 
@@ -66,7 +66,7 @@ struct Appended {
 struct Refused {
   std::uint64_t request = 0;  // of the refused request; for an append the id of its message: which attempt was refused
   SessionId session;          // of the refused append; none for another request
-  Sequence sequence;          // of the refused append; for `gap` the next one admitted
+  Sequence sequence;          // of the refused append; for `gap` the next one admitted; for `trimmed` the first LSN kept
   ReplicaId leader;
   RefusalReason reason{};
   std::uint8_t zero[5] = {};
@@ -100,6 +100,19 @@ struct ReadAnswer {
   std::uint32_t zero = 0;
 };
 
+// Everything below `lsn` may go: it is refused with `trimmed` from then on, and its space comes back. Goes through the log, so
+// all replicas trim alike. Beyond the tail it means the tail; one that is not above an earlier trim changes nothing.
+struct Trim {
+  std::uint64_t request = 0;
+  Lsn lsn;
+};
+
+// The trim is committed.
+struct TrimAnswer {
+  std::uint64_t request = 0;
+  Lsn lsn;  // the first LSN that is kept
+};
+
 struct Status {
   std::uint64_t request = 0;
 };
@@ -107,6 +120,11 @@ struct Status {
 enum class Role : std::uint8_t { follower = 0, candidate = 1, leader = 2 };
 
 [[nodiscard]] const char* name(Role role);
+
+// What a disk may have forgotten (rule 6).
+enum class DoubtKind : std::uint8_t { none = 0, bounded = 1, unbounded = 2 };
+
+[[nodiscard]] const char* name(DoubtKind doubt);
 
 struct StatusAnswer {
   std::uint64_t request = 0;
@@ -123,13 +141,23 @@ struct StatusAnswer {
   std::uint64_t packets_sent = 0;
   std::uint64_t packets_dropped = 0;  // by any gateway, for any reason
   std::uint64_t uptime_us = 0;
+  Lsn trim;                                // the first LSN that is kept
+  std::uint64_t scrub_blocks_checked = 0;  // by the background reader, since start
+  std::uint64_t scrub_blocks_bad = 0;      // of those, damaged
+  std::uint64_t records_repaired = 0;      // fetched from peers and written again, since start
+  std::uint32_t journal_failed_errno = 0;  // 0: the journal works
+  std::uint32_t segments_total = 0;
+  std::uint32_t segments_free = 0;  // ready to be written
   ReplicaId replica;
   ReplicaId leader;  // 0: unknown
   std::uint16_t members = 0;
   Role role = Role::follower;
   std::uint8_t votes = 0;   // 1: has recorded all initial members and may vote
   std::uint8_t stable = 0;  // 1: stable storage, 0: memory or a disk that cannot promise it
-  std::uint8_t zero[7] = {};
+  DoubtKind doubt = DoubtKind::none;
+  std::uint8_t confirmed = 0;  // 1: its peers have confirmed that its disk is not behind what they heard
+  std::uint8_t space_low = 0;  // 1: refuses appends until a trim brings space back
+  std::uint8_t zero[8] = {};
 };
 
 static_assert(Format<OpenSession> && sizeof(OpenSession) == 8);
@@ -141,8 +169,10 @@ static_assert(Format<Tail> && sizeof(Tail) == 8);
 static_assert(Format<TailAnswer> && sizeof(TailAnswer) == 16);
 static_assert(Format<Read> && sizeof(Read) == 32);
 static_assert(Format<ReadAnswer> && sizeof(ReadAnswer) == 32);
+static_assert(Format<Trim> && sizeof(Trim) == 16);
+static_assert(Format<TrimAnswer> && sizeof(TrimAnswer) == 16);
 static_assert(Format<Status> && sizeof(Status) == 8);
-static_assert(Format<StatusAnswer> && sizeof(StatusAnswer) == 128);
+static_assert(Format<StatusAnswer> && sizeof(StatusAnswer) == 176);
 
 // The most bytes of entries that one append or read answer carries.
 inline constexpr std::size_t request_entry_bytes_max = entry_bytes_max + entry_header_bytes;

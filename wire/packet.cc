@@ -33,6 +33,8 @@ const char* name(MessageType type) {
     case MessageType::read_answer: return "read_answer";
     case MessageType::status: return "status";
     case MessageType::status_answer: return "status_answer";
+    case MessageType::trim: return "trim";
+    case MessageType::trim_answer: return "trim_answer";
   }
   return "unknown";
 }

@@ -46,12 +46,14 @@ enum class MessageType : std::uint8_t {
   read_answer = 40,
   status = 41,
   status_answer = 42,
+  trim = 43,
+  trim_answer = 44,
 };
 
 [[nodiscard]] const char* name(MessageType type);
 [[nodiscard]] constexpr bool is_known(MessageType type) {
   const auto value = static_cast<unsigned>(type);
-  return (value >= 1 && value <= 14) || (value >= 32 && value <= 42);
+  return (value >= 1 && value <= 14) || (value >= 32 && value <= 44);
 }
 [[nodiscard]] constexpr bool is_client_message(MessageType type) {
   return static_cast<unsigned>(type) >= 32;

@@ -134,7 +134,13 @@ class Log {
       const std::vector<std::byte> entries(count * wire::entry_header_bytes);  // empty payloads
       writer.add(wire::RunKind::entries, session, Sequence(first), count, entries);
     }
+    void trim(std::uint64_t lsn) { writer.add(wire::RunKind::trim, SessionId{}, Sequence{}, 0, bytes_of(Lsn(lsn))); }
   };
+  std::size_t apply_trim(std::uint64_t lsn) {
+    Batch batch(state.chain());
+    batch.trim(lsn);
+    return apply(batch);
+  }
   std::size_t apply(Batch& batch) { return apply(batch.writer.finish()); }
   std::size_t apply(Bytes body) {
     runs.clear();
@@ -211,6 +217,76 @@ TEST(LogStates, AnUnknownSessionIsNeverTakenAsNew) {
   batch.append(SessionId(77), 1, 1);
   EXPECT_EQ(log.apply(batch), 0U);
   EXPECT_FALSE(log.state.sessions().find(SessionId(77)).has_value());
+}
+
+// A log of `entries` entries.
+Log log_of(std::uint32_t entries) {
+  Log log;
+  const SessionId session = open_session(log);
+  Log::Batch batch(log.state.chain());
+  batch.append(session, 1, entries);
+  CHECK_EQ(log.apply(batch), 1U);
+  return log;
+}
+
+TEST(Trims, SayWhatIsKept) {
+  Log log = log_of(10);
+  EXPECT_EQ(log.state.trim(), Lsn(0));
+  ASSERT_EQ(log.apply_trim(4), 1U);
+  EXPECT_EQ(log.runs[0].kind, wire::RunKind::trim);
+  EXPECT_EQ(log.runs[0].lsn, Lsn(4));
+  EXPECT_EQ(log.state.trim(), Lsn(4));
+  EXPECT_EQ(log.state.tail(), Lsn(10)) << "a trim takes no LSN";
+}
+
+TEST(Trims, NeverFall) {
+  Log log = log_of(10);
+  log.apply_trim(7);
+  ASSERT_EQ(log.apply_trim(4), 1U);
+  EXPECT_EQ(log.runs[0].lsn, Lsn(7)) << "what is reported is what is kept";
+  EXPECT_EQ(log.state.trim(), Lsn(7));
+}
+
+TEST(Trims, BeyondTheTailMeanTheTail) {
+  Log log = log_of(10);
+  log.apply_trim(1'000);
+  EXPECT_EQ(log.state.trim(), Lsn(10));
+}
+
+TEST(Trims, MeanTheTailWhereTheyStandInTheirSlot) {
+  Log log = log_of(10);
+  const SessionId session = wire::session_id(Slot(1), 0);
+  Log::Batch batch(log.state.chain());
+  batch.append(session, 11, 2);
+  batch.trim(1'000);
+  batch.append(session, 13, 5);
+  ASSERT_EQ(log.apply(batch), 3U);
+  EXPECT_EQ(log.state.trim(), Lsn(12));
+  EXPECT_EQ(log.state.tail(), Lsn(17));
+}
+
+TEST(Trims, InAVoidSlotDoNothing) {
+  Log log = log_of(10);
+  Log::Batch batch(wire::Chain(12345));
+  batch.trim(4);
+  EXPECT_EQ(log.apply(batch), 0U);
+  EXPECT_EQ(log.state.trim(), Lsn(0));
+}
+
+TEST(Trims, TouchNoSession) {
+  Log log = log_of(10);
+  const Session before = log.state.sessions().at(0);
+  log.apply_trim(10);
+  EXPECT_EQ(log.state.sessions().at(0).active, before.active);
+  EXPECT_EQ(log.state.sessions().lsn_of(0, Sequence(1)), Lsn(0)) << "a retry is answered even when its entry is gone";
+}
+
+TEST(Trims, AreInAnAssignedCopy) {
+  Log log = log_of(10);
+  log.apply_trim(4);
+  Log copy(false);
+  copy.state.assign(log.state);
+  EXPECT_EQ(copy.state.trim(), Lsn(4));
 }
 
 TEST(LogStates, AnAssignedCopyGoesOnAsTheOriginalWould) {

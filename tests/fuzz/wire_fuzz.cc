@@ -148,6 +148,8 @@ bool use_client_message(MessageType type, Bytes payload) {
     case MessageType::tail_answer: return use_fixed<TailAnswer>(payload);
     case MessageType::read: return use_fixed<Read>(payload);
     case MessageType::read_answer: return use_read_answer(payload);
+    case MessageType::trim: return use_fixed<Trim>(payload);
+    case MessageType::trim_answer: return use_fixed<TrimAnswer>(payload);
     case MessageType::status: return use_fixed<Status>(payload);
     case MessageType::status_answer: return use_fixed<StatusAnswer>(payload);
     default: return false;
@@ -218,6 +220,7 @@ Example record_example() {
   writer.add(RunKind::entries, SessionId(65536), Sequence(1), 3, entries);
   writer.add(RunKind::entries, SessionId(65536), Sequence(4), 3, entries);
   writer.add(RunKind::open_session, SessionId{}, Sequence{}, 0, bytes_of(Uuid{}));
+  writer.add(RunKind::trim, SessionId{}, Sequence{}, 0, bytes_of(Lsn(3)));
   writer.add(RunKind::entries, SessionId(65537), Sequence(9), 3, entries);
   const Bytes body = writer.finish();
   Example record;
@@ -259,6 +262,8 @@ std::vector<Example> examples() {
   all.push_back(example(MessageType::tail, bytes_of(Tail{1})));
   all.push_back(example(MessageType::tail_answer, bytes_of(TailAnswer{1, Lsn(9)})));
   all.push_back(example(MessageType::read, bytes_of(Read{1, Lsn(1), Lsn(9), 1000})));
+  all.push_back(example(MessageType::trim, bytes_of(Trim{1, Lsn(2)})));
+  all.push_back(example(MessageType::trim_answer, bytes_of(TrimAnswer{1, Lsn(2)})));
   all.push_back(example(MessageType::status, bytes_of(Status{1})));
   all.push_back(example(MessageType::status_answer, bytes_of(StatusAnswer{.request = 1})));
   for (std::uint16_t fragment = 0; fragment < 3; ++fragment) all.push_back(fragment_example(record, fragment));

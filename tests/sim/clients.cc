@@ -57,10 +57,18 @@ void Client::ask_tail(std::uint64_t timeout_us) {
   session_.call().start_tail(session_.next_request(), network_.now_us, timeout_us);
 }
 
+void Client::ask_trim(Lsn lsn, std::uint64_t timeout_us) {
+  asked_ = Asked::trim;
+  known_.trim_asked = std::max(known_.trim_asked, lsn);
+  least_trim_ = std::min(lsn, known_.acknowledged);
+  session_.call().start_trim(session_.next_request(), lsn, network_.now_us, timeout_us);
+}
+
 void Client::ask_read(Lsn from, Lsn to, std::optional<std::size_t> place, std::uint64_t timeout_us) {
   asked_ = Asked::read;
   read_from_ = from;
   last_read_ = 0;
+  last_was_trimmed_ = false;
   std::optional<client::Peer> peer;
   if (place) peer = cluster_.peers()[*place];
   session_.call().start_read(session_.next_request(), from, to, 16U << 10, peer, network_.now_us, timeout_us);
@@ -133,7 +141,11 @@ void Client::take_answer() {
   if (asked_ == Asked::nothing || call.waiting()) return;
   if (call.state() == client::CallState::answered) {
     if (asked_ == Asked::tail) check_tail(call.tail());
+    if (asked_ == Asked::trim) check_trim(call.trimmed_to());
     if (asked_ == Asked::read) check_read(call);
+  }
+  if (call.state() == client::CallState::refused && call.refusal() == wire::RefusalReason::trimmed) {
+    check_trimmed_read(call.first_kept());
   }
   asked_ = Asked::nothing;
 }
@@ -149,6 +161,28 @@ void Client::check_tail(Lsn tail) {
                  fmt::format("a tail of {}, and {} entries are chosen", tail.value(), oracle_.tail().value()));
   }
   known_.tail = std::max(known_.tail, tail);
+}
+
+void Client::check_trim(Lsn first_kept) {
+  ++counters_.trims;
+  if (first_kept < least_trim_) {
+    oracle_.fail("a trim goes as far as was asked",
+                 fmt::format("kept from {} on, and {} was asked for", first_kept.value(), least_trim_.value()));
+  }
+  if (first_kept > oracle_.trim()) {
+    oracle_.fail("a trim is chosen", fmt::format("answered with {}, and the chosen log is trimmed up to {}", first_kept.value(),
+                                                 oracle_.trim().value()));
+  }
+}
+
+// Nothing at or above any trim that was asked for may be refused.
+void Client::check_trimmed_read(Lsn first_kept) {
+  ++counters_.trimmed_reads;
+  last_was_trimmed_ = true;
+  if (asked_ == Asked::read && read_from_ < first_kept && first_kept <= known_.trim_asked && first_kept <= oracle_.trim()) return;
+  oracle_.fail("only what was trimmed is refused",
+               fmt::format("position {} is refused as below {}; the log is trimmed up to {}, and {} was the most asked for",
+                           read_from_.value(), first_kept.value(), oracle_.trim().value(), known_.trim_asked.value()));
 }
 
 void Client::check_read(const client::Call& call) {

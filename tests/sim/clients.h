@@ -4,6 +4,7 @@
 //   append   acknowledged at the position where the chosen log has it, exactly once, behind everything that was acknowledged
 //            before it was asked for, and on a quorum of disks. What is "not appended" is never in the log
 //   tail     covers everything acknowledged before the question, and nothing that is not chosen; never goes back
+//   trim     as far as was asked, and no further than anybody ever asked; nothing above it goes
 //   read     the entries of the chosen log from the asked position on, without a gap
 //   session  its entries are in its order; its id is given once; evicted only when the table was full
 #pragma once
@@ -23,6 +24,7 @@ namespace synod::sim {
 struct Known {
   Lsn acknowledged;  // highest acknowledged position, plus one
   Lsn tail;          // highest tail answered
+  Lsn trim_asked;    // highest trim that anybody asked for
 };
 
 struct ClientCounters {
@@ -31,6 +33,8 @@ struct ClientCounters {
   std::uint64_t not_appended = 0;
   std::uint64_t tails = 0;
   std::uint64_t reads = 0;
+  std::uint64_t trims = 0;
+  std::uint64_t trimmed_reads = 0;  // refused: below the trim
   std::uint64_t sessions = 0;
 };
 
@@ -42,8 +46,9 @@ class Client {
 
   // False: its window is full.
   bool append(std::string payload);
-  // Asks for the tail, or reads, if it is not waiting for an answer.
+  // Asks for the tail, trims or reads, if it is not waiting for an answer.
   void ask_tail(std::uint64_t timeout_us);
+  void ask_trim(Lsn lsn, std::uint64_t timeout_us);
   void ask_read(Lsn from, Lsn to, std::optional<std::size_t> place, std::uint64_t timeout_us);
   void poll();
 
@@ -51,6 +56,7 @@ class Client {
   [[nodiscard]] bool is_waiting() { return session_.call().waiting(); }
   // Entries of the last read, in order from where it was asked.
   [[nodiscard]] std::size_t last_read() const { return last_read_; }
+  [[nodiscard]] bool last_was_trimmed() const { return last_was_trimmed_; }
   [[nodiscard]] SessionId session() const { return session_.id(); }
   [[nodiscard]] dataplane::Endpoint endpoint() const { return endpoint_; }
   [[nodiscard]] const ClientCounters& counters() const { return counters_; }
@@ -64,13 +70,15 @@ class Client {
     std::uint64_t session = 0;
     std::optional<client::Outcome> outcome;
   };
-  enum class Asked : std::uint8_t { nothing, tail, read };
+  enum class Asked : std::uint8_t { nothing, tail, trim, read };
 
   void note_session();
   void take_completions();
   void take_answer();
   void check_appended(const Append& append, Lsn lsn);
   void check_tail(Lsn tail);
+  void check_trim(Lsn first_kept);
+  void check_trimmed_read(Lsn first_kept);
   void check_read(const client::Call& call);
 
   Cluster& cluster_;
@@ -88,7 +96,9 @@ class Client {
   Slot checked_slot_;  // on a quorum of disks
   Asked asked_ = Asked::nothing;
   Lsn least_tail_;
+  Lsn least_trim_;
   Lsn read_from_;
+  bool last_was_trimmed_ = false;
   std::size_t last_read_ = 0;
   ClientCounters counters_;
 };

@@ -133,7 +133,7 @@ std::uint64_t Cluster::poll(std::size_t place) {
   const bool was_busy = node.poll_once(member.clock.at(network_.now_us));
   node.engine().check_now();
   consensus::Engine::check_delta(before, node.engine());
-  oracle_.replica_applied(place, node.log().applied(), node.log().chain(), node.log().tail());
+  oracle_.replica_applied(place, node.log());
   node.flush();
   node.submit();
   note_repair(place, before.commit());

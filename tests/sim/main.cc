@@ -93,11 +93,11 @@ struct Sums {
     const Tally& tally = result.tally;
     committed_least = std::min(committed_least, tally.committed);
     for (const auto field :
-         {&Tally::virtual_us,  &Tally::committed,      &Tally::slots,      &Tally::void_slots, &Tally::appended,
-          &Tally::unknown,     &Tally::not_appended,   &Tally::tails,      &Tally::reads,      &Tally::leader_changes,
-          &Tally::starts,      &Tally::starts_refused, &Tally::starts_cut, &Tally::kills,      &Tally::cuts,
-          &Tally::cuts_torn,   &Tally::damaged,        &Tally::lost,       &Tally::repairs,    &Tally::packets,
-          &Tally::packets_lost}) {
+         {&Tally::virtual_us,   &Tally::committed,      &Tally::slots,        &Tally::void_slots, &Tally::appended,
+          &Tally::unknown,      &Tally::not_appended,   &Tally::tails,        &Tally::reads,      &Tally::leader_changes,
+          &Tally::starts,       &Tally::starts_refused, &Tally::starts_cut,   &Tally::kills,      &Tally::cuts,
+          &Tally::cuts_torn,    &Tally::damaged,        &Tally::lost,         &Tally::repairs,    &Tally::packets,
+          &Tally::packets_lost, &Tally::trims,          &Tally::trimmed_reads}) {
       sum.*field += tally.*field;
     }
     for (std::size_t i = 0; i < faults; ++i) sum.struck[i] += tally.struck[i];
@@ -125,12 +125,13 @@ struct Sums {
         "of which {:.1f} torn, {:.1f} kills,\n"
         "          {:.1f} starts ({:.1f} refused, {:.1f} lost power in recovery), {:.2f} disks damaged, {:.2f} lost, {:.2f} "
         "repairs,\n"
-        "          {:.0f} appends of unknown outcome, {:.0f} tails, {:.0f} reads, {:.0f} packets ({:.0f} lost), {:.2f} s "
+        "          {:.0f} appends of unknown outcome, {:.0f} tails, {:.0f} reads, {:.1f} trims, {:.1f} reads of what is trimmed, "
+        "{:.0f} packets ({:.0f} lost), {:.2f} s "
         "of the cluster's time\n",
         mean(sum.committed), runs == 0 ? 0 : committed_least, mean(sum.slots), mean(sum.void_slots), mean(sum.leader_changes),
         mean(sum.cuts), mean(sum.cuts_torn), mean(sum.kills), mean(sum.starts), mean(sum.starts_refused), mean(sum.starts_cut),
         mean(sum.damaged), mean(sum.lost), mean(sum.repairs), mean(sum.unknown), mean(sum.tails), mean(sum.reads),
-        mean(sum.packets), mean(sum.packets_lost), mean(sum.virtual_us) / 1e6);
+        mean(sum.trims), mean(sum.trimmed_reads), mean(sum.packets), mean(sum.packets_lost), mean(sum.virtual_us) / 1e6);
     fmt::print("{} entries committed in {:.1f} CPU-seconds: {:.0f} a CPU-second\n", sum.committed, cpu_seconds,
                static_cast<double>(sum.committed) / std::max(cpu_seconds, 1e-3));
   }

@@ -64,22 +64,28 @@ void Oracle::apply(Slot slot, Checksum checksum) {
   log_.apply(slot, checksum, *body, [](const consensus::AppliedRun&) {});
   chains_.push_back(log_.chain());
   lsn_after_.push_back(entries_.size());
+  trims_.push_back(log_.trim());
   values_.erase(values_.begin(), values_.upper_bound(slot));
 }
 
-void Oracle::replica_applied(std::size_t member, Slot applied, wire::Chain chain, Lsn tail) {
+void Oracle::replica_applied(std::size_t member, const consensus::LogState& log) {
+  const Slot applied = log.applied();
   if (applied == Slot{}) return;
   if (applied > log_.applied()) {
     return fail("committed is chosen", fmt::format("replica {} has committed slot {}, and only slots up to {} are chosen",
                                                    member + 1, applied.value(), log_.applied().value()));
   }
-  if (chains_[applied.value() - 1] != chain) {
+  if (chains_[applied.value() - 1] != log.chain()) {
     return fail("committed is chosen", fmt::format("replica {} has committed other values than were chosen, up to slot {}",
                                                    member + 1, applied.value()));
   }
-  if (lsn_after_[applied.value() - 1] != tail.value()) {
-    fail("dense positions", fmt::format("replica {} counts {} entries up to slot {}, and there are {}", member + 1, tail.value(),
-                                        applied.value(), lsn_after_[applied.value() - 1]));
+  if (lsn_after_[applied.value() - 1] != log.tail().value()) {
+    fail("dense positions", fmt::format("replica {} counts {} entries up to slot {}, and there are {}", member + 1,
+                                        log.tail().value(), applied.value(), lsn_after_[applied.value() - 1]));
+  }
+  if (trims_[applied.value() - 1] != log.trim()) {
+    fail("replicas trim alike", fmt::format("replica {} keeps what is from {} on, and the log up to slot {} says {}", member + 1,
+                                            log.trim().value(), applied.value(), trims_[applied.value() - 1].value()));
   }
 }
 

@@ -35,13 +35,14 @@ class Oracle {
   void vote(std::size_t member, const Vote& vote);
 
   // A replica has applied everything up to `applied`.
-  void replica_applied(std::size_t member, Slot applied, wire::Chain chain, Lsn tail);
+  void replica_applied(std::size_t member, const consensus::LogState& log);
 
   // The log as far as it is chosen without a hole.
   [[nodiscard]] Slot chosen_up_to() const { return log_.applied(); }
   [[nodiscard]] std::optional<Checksum> chosen(Slot slot) const;
   [[nodiscard]] const std::vector<std::string>& entries() const { return entries_; }
   [[nodiscard]] Lsn tail() const { return Lsn(entries_.size()); }
+  [[nodiscard]] Lsn trim() const { return log_.trim(); }
   [[nodiscard]] std::optional<Lsn> lsn_of(const std::string& payload) const;
   [[nodiscard]] Slot slot_of(Lsn lsn) const;
   [[nodiscard]] bool was_evicted(SessionId session) const;
@@ -64,6 +65,7 @@ class Oracle {
   consensus::LogState log_{true};         // for sessions; LSNs are counted here again
   std::vector<wire::Chain> chains_;       // by slot - 1
   std::vector<std::uint64_t> lsn_after_;  // by slot - 1
+  std::vector<Lsn> trims_;                // by slot - 1
   std::vector<std::string> entries_;
   std::unordered_map<std::string, std::uint64_t> lsns_;
   std::uint64_t void_slots_ = 0;

@@ -124,6 +124,7 @@ void Run::watch() {
   if (watcher.is_waiting() || !faulty_ || !prng_.chance(1, 4)) return;
   const std::uint64_t known = std::max(known_.tail, known_.acknowledged).value();
   if (known < 2 || prng_.chance(1, 2)) return watcher.ask_tail(200'000);
+  if (prng_.chance(1, 40)) return watcher.ask_trim(Lsn(prng_.below(known) / 2), 200'000);
   const std::uint64_t from = prng_.chance(1, 2) ? prng_.below(known) : known - 1;
   std::optional<std::size_t> place;
   if (prng_.chance(1, 2)) place = prng_.below(cluster_.size());
@@ -251,7 +252,7 @@ void Run::heal_everybody() {
   oracle_.fail("everybody catches up", "the replicas do not come to hold the same log");
 }
 
-// The whole log through the client protocol.
+// The whole log, as far as it is kept, through the client protocol.
 void Run::read_back() {
   Client& reader = *clients_.back();
   run_until([&] { return !reader.is_waiting(); }, heal_limit_us);
@@ -265,7 +266,16 @@ void Run::read_back() {
     }
   }
   const std::size_t place = readable[prng_.below(readable.size())];
-  for (std::uint64_t at = 0; at < oracle_.tail().value() && !oracle_.failure();) {
+  if (oracle_.trim() > known_.trim_asked) {
+    return oracle_.fail("a trim is asked for", fmt::format("trimmed up to {}", oracle_.trim().value()));
+  }
+  const Lsn first = oracle_.trim();
+  if (first > Lsn{}) {
+    reader.ask_read(first - 1, first, place, 1'000'000);
+    run_until([&] { return !reader.is_waiting(); }, heal_limit_us);
+    if (!reader.last_was_trimmed()) oracle_.fail("what is trimmed is refused", fmt::format("position {}", first.value() - 1));
+  }
+  for (std::uint64_t at = first.value(); at < oracle_.tail().value() && !oracle_.failure();) {
     reader.ask_read(Lsn(at), oracle_.tail(), place, 1'000'000);
     if (!run_until([&] { return !reader.is_waiting(); }, heal_limit_us) || reader.last_read() == 0) {
       oracle_.fail("the log can be read", fmt::format("position {} cannot be read from replica {}", at, place + 1));
@@ -310,6 +320,8 @@ Tally Run::tally() const {
     tally.not_appended += client->counters().not_appended;
     tally.tails += client->counters().tails;
     tally.reads += client->counters().reads;
+    tally.trims += client->counters().trims;
+    tally.trimmed_reads += client->counters().trimmed_reads;
   }
   const ClusterCounters& counted = cluster_.counters();
   tally.leader_changes = counted.leader_changes;

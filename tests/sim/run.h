@@ -32,6 +32,8 @@ struct Tally {
   std::uint64_t not_appended = 0;
   std::uint64_t tails = 0;
   std::uint64_t reads = 0;
+  std::uint64_t trims = 0;
+  std::uint64_t trimmed_reads = 0;
   std::uint64_t leader_changes = 0;
   std::uint64_t starts = 0;
   std::uint64_t starts_refused = 0;

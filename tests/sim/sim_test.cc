@@ -1,6 +1,7 @@
 // The simulator itself: a seed is a run, bit for bit, and each check can fail.
 #include <gtest/gtest.h>
 
+#include "base/crc32c.h"
 #include "storage/layout.h"
 #include "tests/sim/oracle.h"
 #include "tests/sim/runner.h"
@@ -61,9 +62,45 @@ TEST(SimOracle, notices_two_values_in_one_ballot) {
 
 TEST(SimOracle, notices_a_commit_of_what_is_not_chosen) {
   Oracle oracle{consensus::Configuration(three)};
-  oracle.replica_applied(0, Slot(1), wire::Chain(5), Lsn(1));
+  consensus::LogState log(true);
+  log.apply(Slot(1), Checksum{}, *wire::BodyView::decode({}), [](const consensus::AppliedRun&) {});
+  oracle.replica_applied(0, log);
   ASSERT_TRUE(oracle.failure());
   EXPECT_EQ(oracle.failure()->check, "committed is chosen");
+}
+
+TEST(SimOracle, notices_another_trim_than_was_chosen) {
+  Oracle oracle{consensus::Configuration(three)};
+  const auto body_of = [](wire::Chain chain, bool trims) {
+    std::vector<std::byte> buffer(256);
+    wire::BodyWriter writer(buffer, chain);
+    const Uuid client{};
+    if (!trims) writer.add(wire::RunKind::open_session, {}, {}, 0, bytes_of(client));
+    if (trims) writer.add(wire::RunKind::trim, {}, {}, 0, bytes_of(Lsn(1)));
+    if (!trims) {
+      const std::uint32_t empty_entry = 0;
+      writer.add(wire::RunKind::entries, wire::session_id(Slot(1), 0), Sequence(1), 1, bytes_of(empty_entry));
+    }
+    const Bytes body = writer.finish();
+    return std::vector<std::byte>(body.begin(), body.end());
+  };
+  consensus::LogState log(true);
+  const auto choose = [&](Slot slot, const std::vector<std::byte>& body) {
+    const Checksum checksum(crc32c(body));
+    oracle.value(slot, checksum, body);
+    for (std::size_t member = 0; member < 2; ++member) oracle.vote(member, {slot, Ballot(1, ReplicaId(1)), checksum});
+    log.apply(slot, checksum, *wire::BodyView::decode(body), [](const consensus::AppliedRun&) {});
+  };
+  choose(Slot(1), body_of(wire::Chain{}, false));
+  choose(Slot(2), body_of(log.chain(), true));
+  EXPECT_EQ(oracle.trim(), Lsn(1));
+  oracle.replica_applied(0, log);
+  ASSERT_FALSE(oracle.failure()) << oracle.failure()->text;
+  consensus::LogState forgetful(true);
+  forgetful.begin_load({log.applied(), log.tail(), log.chain(), Lsn(0)});
+  oracle.replica_applied(0, forgetful);
+  ASSERT_TRUE(oracle.failure());
+  EXPECT_EQ(oracle.failure()->check, "replicas trim alike");
 }
 
 class SimDisk : public ::testing::Test {

@@ -177,7 +177,7 @@ TEST(Body, WithMoreEntriesInAllThanTheLimitIsRefused) {
 }
 
 TEST(Body, WithAnUnknownRunKindIsRefused) {
-  EXPECT_EQ(verdict(changed<RunHeader>(second_run_at, [](auto& run) { run.kind = static_cast<RunKind>(3); })),
+  EXPECT_EQ(verdict(changed<RunHeader>(second_run_at, [](auto& run) { run.kind = static_cast<RunKind>(4); })),
             std::unexpected(BodyFault::bad_kind));
 }
 
@@ -210,6 +210,82 @@ TEST(Body, WithAnOpenedSessionThatHasEntriesIsRefused) {
 
 TEST(Body, WithAnOpenedSessionWithoutAWholeUuidIsRefused) {
   EXPECT_EQ(verdict(changed<RunHeader>(first_run_at, [](auto& run) { run.bytes = 15; })), std::unexpected(BodyFault::bad_entry));
+}
+
+// A trim alone.
+std::vector<std::byte> trim_body() {
+  std::vector<std::byte> buffer(1024);
+  BodyWriter writer(buffer, Chain(0x1122334455667788));
+  writer.add(RunKind::trim, SessionId{}, Sequence{}, 0, bytes_of(Lsn(0x0102030405060708)));
+  const Bytes body = writer.finish();
+  return {body.begin(), body.end()};
+}
+
+template <class Change>
+std::vector<std::byte> changed_trim(Change change) {
+  auto body = trim_body();
+  auto run = load<RunHeader>(Bytes(body).subspan(first_run_at));
+  change(run);
+  store(MutableBytes(body).subspan(first_run_at), run);
+  return body;
+}
+
+TEST(TrimBody, HasGoldenBytes) {
+  EXPECT_EQ(to_hex(trim_body()), golden(R"(
+      88 77 66 55 44 33 22 11
+      01 00 00 00 00 00 00 00
+      00 00 00 00 00 00 00 00
+
+      00 00 00 00 00 00 00 00
+      00 00 00 00 00 00 00 00
+      08 00 00 00 00 00 00 00
+      03 00 00 00 00 00 00 00
+      08 07 06 05 04 03 02 01)"));
+  EXPECT_TRUE(verdict(trim_body()).has_value());
+}
+
+TEST(TrimBody, IsRefusedWhenCutAnywhere) {
+  const auto body = trim_body();
+  for (std::size_t length = 1; length < body.size(); ++length) {
+    EXPECT_FALSE(verdict(Bytes(body).first(length)).has_value()) << "length " << length;
+  }
+}
+
+TEST(TrimBody, WithoutAWholeLsnIsRefused) {
+  for (const std::uint32_t bytes : {0U, 1U, 7U}) {
+    EXPECT_FALSE(verdict(changed_trim([bytes](auto& run) { run.bytes = bytes; })).has_value()) << "bytes " << bytes;
+  }
+}
+
+TEST(TrimBody, WithMoreThanAnLsnIsRefused) {
+  std::vector<std::byte> buffer(1024);
+  BodyWriter writer(buffer, Chain{});
+  writer.add(RunKind::trim, SessionId{}, Sequence{}, 0, std::vector<std::byte>(9));
+  EXPECT_EQ(verdict(writer.finish()), std::unexpected(BodyFault::bad_entry));
+}
+
+TEST(TrimBody, WithEntriesIsRefused) {
+  EXPECT_EQ(verdict(changed_trim([](auto& run) { run.entries = 1; })), std::unexpected(BodyFault::bad_entry));
+}
+
+TEST(TrimBody, OfASessionIsRefused) {
+  EXPECT_EQ(verdict(changed_trim([](auto& run) { run.session = SessionId(1); })), std::unexpected(BodyFault::bad_entry));
+}
+
+TEST(TrimBody, WithASequenceIsRefused) {
+  EXPECT_EQ(verdict(changed_trim([](auto& run) { run.first = Sequence(1); })), std::unexpected(BodyFault::bad_entry));
+}
+
+TEST(TrimBody, HoldsAnyNumberOfTrimsApart) {
+  std::vector<std::byte> buffer(1024);
+  BodyWriter writer(buffer, Chain{});
+  EXPECT_EQ(writer.add(RunKind::trim, SessionId{}, Sequence{}, 0, bytes_of(Lsn(5))), 0U);
+  EXPECT_EQ(writer.add(RunKind::trim, SessionId{}, Sequence{}, 0, bytes_of(Lsn(3))), 1U);
+  const auto view = BodyView::decode(writer.finish());
+  ASSERT_TRUE(view.has_value());
+  std::vector<Lsn> trims;
+  view->for_each_run([&](const RunView& run) { trims.push_back(load<Lsn>(run.entries)); });
+  EXPECT_EQ(trims, (std::vector<Lsn>{Lsn(5), Lsn(3)}));
 }
 
 TEST(Body, WithAnEntryThatReachesBehindItsRunIsRefused) {

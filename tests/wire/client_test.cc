@@ -81,6 +81,14 @@ TEST(ClientFormat, OfReadAnswer) {
       04 00 00 00 00 00 00 00)");
 }
 
+TEST(ClientFormat, OfTrim) {
+  expect_format(Trim{1, Lsn(2)}, "01 00 00 00 00 00 00 00 02 00 00 00 00 00 00 00");
+}
+
+TEST(ClientFormat, OfTrimAnswer) {
+  expect_format(TrimAnswer{1, Lsn(2)}, "01 00 00 00 00 00 00 00 02 00 00 00 00 00 00 00");
+}
+
 TEST(ClientFormat, OfStatus) {
   expect_format(Status{1}, "01 00 00 00 00 00 00 00");
 }
@@ -100,10 +108,20 @@ TEST(ClientFormat, OfStatusAnswer) {
                             13,
                             14,
                             15,
+                            Lsn(16),
+                            17,
+                            18,
+                            19,
+                            20,
+                            21,
+                            22,
                             ReplicaId(1),
                             ReplicaId(2),
                             3,
                             Role::leader,
+                            1,
+                            1,
+                            DoubtKind::unbounded,
                             1,
                             1};
   expect_format(answer, R"(
@@ -121,8 +139,14 @@ TEST(ClientFormat, OfStatusAnswer) {
       0d 00 00 00 00 00 00 00
       0e 00 00 00 00 00 00 00
       0f 00 00 00 00 00 00 00
-      01 00 02 00 03 00 02 01
-      01 00 00 00 00 00 00 00)");
+      10 00 00 00 00 00 00 00
+      11 00 00 00 00 00 00 00
+      12 00 00 00 00 00 00 00
+      13 00 00 00 00 00 00 00
+      14 00 00 00 15 00 00 00
+      16 00 00 00 01 00 02 00
+      03 00 02 01 01 02 01 01
+      00 00 00 00 00 00 00 00)");
 }
 
 constexpr std::string_view golden_append = R"(

@@ -199,6 +199,7 @@ TEST(RandomDamage, ToABodyNeverCrashes) {
     BodyWriter writer(buffer, Chain(prng.next()));
     for (std::uint64_t runs = prng.between(1, 3); runs > 0; --runs) {
       const auto count = static_cast<std::uint32_t>(prng.between(1, 4));
+      if (prng.chance(1, 4)) writer.add(RunKind::trim, SessionId{}, Sequence{}, 0, bytes_of(Lsn(prng.next())));
       writer.add(RunKind::entries, SessionId(runs), Sequence(1), count, random_entries(prng, count));
     }
     const Bytes body = writer.finish();
