@@ -23,6 +23,10 @@ class FixedVector {
     items_[size_] = item;
     return items_[size_++];
   }
+  constexpr void pop_back() {
+    CHECK_GT(size_, 0U);
+    --size_;
+  }
   constexpr void clear() { size_ = 0; }
 
   [[nodiscard]] constexpr T& operator[](std::size_t index) {

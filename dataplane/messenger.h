@@ -103,6 +103,8 @@ class Messenger {
 
   [[nodiscard]] const MessengerCounters& counters() const { return counters_; }
   [[nodiscard]] const LocalIdentity& local() const { return local_; }
+  // What is sent from now on comes from a later open of the same disk.
+  void set_open_count(std::uint64_t open_count) { local_.incarnation.open_count = open_count; }
 
  private:
   struct PortEntry {

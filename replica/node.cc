@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <variant>
 
 #include "base/check.h"
 #include "base/mutant.h"
@@ -17,6 +18,7 @@ namespace {
 constexpr std::size_t openings_max = 256;
 constexpr std::size_t tails_max = 1024;
 constexpr std::size_t trims_max = 64;
+constexpr std::size_t own_records_max = 4096;
 constexpr std::uint64_t check_interval_us = 1'000'000;  // of the engine's invariants
 
 // Bodies: one an open slot in the acceptor, one an open slot that a candidate fetched, the open batch, and what one step moves.
@@ -49,20 +51,19 @@ struct Node::Parts {
   std::vector<wire::MemberUuid> members;
   Ballot promised;
   std::map<Slot, OpenRecord> open;
+  consensus::Doubt doubt;
+  Slot trim;
 };
 
 Result<std::unique_ptr<Node>> Node::open(const NodeOptions& options, storage::DeviceRef device) {
   Parts parts;
   parts.log = std::make_unique<consensus::LogState>(true);
   parts.index = std::make_unique<SlotIndex>(index_slots(device.info()));
-  Recovery recovery(*parts.log, *parts.index);
-  auto journal = storage::Journal::open(
-      device, options.cluster, options.self, options.journal,
-      [&recovery](const wire::RecordHeader& header, storage::Location location, Bytes body,
-                  const storage::Watermarks& watermarks) { recovery.visit(header, location, body, watermarks); });
+  Recovery recovery(*parts.log, *parts.index, device);
+  auto journal = storage::Journal::open(device, options.cluster, options.self, options.journal, recovery.visitor());
   if (!journal) return std::unexpected(journal.error());
   parts.journal = std::move(*journal);
-  if (const auto finished = recovery.finish(parts.journal->recovered().watermarks); !finished) {
+  if (const auto finished = recovery.finish(parts.journal->recovered()); !finished) {
     return std::unexpected(finished.error());
   }
   parts.promised = recovery.promised();
@@ -71,12 +72,17 @@ Result<std::unique_ptr<Node>> Node::open(const NodeOptions& options, storage::De
   }
   parts.members = recovery.members();
   parts.open = recovery.open();
+  parts.doubt = recovery.doubt();
+  parts.trim = recovery.trim();
+  const Slot window_end = parts.log->applied() + options.window_slots;
+  // Where a slot was lost, later ones may lie beyond the window. They are in doubt, too: no promise is made before they are known.
+  if (parts.doubt.kind != consensus::Doubt::Kind::none) parts.open.erase(parts.open.upper_bound(window_end), parts.open.end());
   // To leave out a vote would be to forget it (rule 1).
-  if (!parts.open.empty() && parts.open.rbegin()->first > parts.log->applied() + options.window_slots) {
+  if (!parts.open.empty() && parts.open.rbegin()->first > window_end) {
     return fail(
         fmt::format("the journal holds a vote for slot {}, and only slots up to {} can be open: it was written with a larger "
                     "window; start this replica with that one",
-                    parts.open.rbegin()->first.value(), (parts.log->applied() + options.window_slots).value()));
+                    parts.open.rbegin()->first.value(), window_end.value()));
   }
   if (auto ours = check_members(parts, options); !ours) return std::unexpected(ours.error());
   return std::unique_ptr<Node>(new Node(options, std::move(parts)));
@@ -126,17 +132,29 @@ Node::Node(const NodeOptions& options, Parts&& parts)
                .window_slots = options.window_slots,
                .timeouts = options.timeouts,
                .seed = options.seed},
-              {parts.promised, parts.log->applied(), parts.members}),
+              {.promised = parts.promised,
+               .commit = parts.log->applied(),
+               .members = parts.members,
+               .claim = journal_->recovered().watermarks.heard[options.configuration.place_of(options.self)],
+               .heard = journal_->recovered().watermarks.heard,
+               .doubt = parts.doubt,
+               .trim = parts.trim,
+               .highest_slot = journal_->recovered().watermarks.highest}),
       log_state_(std::move(parts.log)),
       log_(*log_state_),
       index_(std::move(parts.index)),
       intake_(pool_),
       reads_(messenger_, *journal_, *index_),
+      scrub_(*journal_, options.scrub_bytes_per_s),
       staged_(options.window_slots),
       openings_(openings_max),
       tails_(tails_max),
       trims_(trims_max),
-      durable_slot_(log_.applied()) {
+      durable_slot_(log_.applied()),
+      own_records_(own_records_max),
+      page_body_(index_page_bytes),
+      trim_slot_(parts.trim) {
+  for (const storage::Gap& gap : journal_->recovered().gaps) add_gap(gap);
   for (const auto& [slot, record] : parts.open) {
     CHECK(slot > log_.applied());
     const BodyHandle body = pool_.acquire_copy(record.body);
@@ -181,6 +199,7 @@ bool Node::poll_once(std::uint64_t now_us) {
   propose_batch();
   drain();
   answer_tails();
+  upkeep();
   reads_.start(durable_slot(), engine_.promised(), engine_.commit());
   return packets > 0 || journal_->durable() != before || (!failed_ && !journal_->idle());
 }
@@ -188,7 +207,8 @@ bool Node::poll_once(std::uint64_t now_us) {
 void Node::poll_journal() {
   const PersistNumber durable =
       journal_->poll([this](const storage::ReadResult& result) { reads_.on_read(result, log_.tail()); });
-  engine_.on_durable(durable);
+  index_->set_durable(durable);
+  engine_.on_durable(engine_durable(durable), journal_->told_sequence());
   if (failed_ || !journal_->failed().has_value()) return;
   failed_ = true;
   fmt::print(stderr, "synod: replica {}: the journal failed ({}): this replica votes no more; replace its disk\n",
@@ -201,7 +221,8 @@ void Node::poll_journal() {
 
 void Node::grant(consensus::Effects& effects) const {
   // One record a call, of the largest size, if the journal can take it; heartbeats and learning go on without.
-  effects.votes_max = !failed_ && journal_->can_stage(wire::RecordKind::accepted, body_bytes_max) ? 1 : 0;
+  const bool may_stage = !failed_ && index_->unstaged() < SlotIndex::unstaged_max;
+  effects.votes_max = may_stage && journal_->can_stage(wire::RecordKind::accepted, body_bytes_max) ? 1 : 0;
   effects.controls_max =
       !failed_ && journal_->can_stage(wire::RecordKind::promise, members_max * sizeof(wire::MemberUuid)) ? 1 : 0;
 }
@@ -236,6 +257,10 @@ void Node::on_peer(const dataplane::Message& message) {
     ++counters_.bad_messages;
     return;
   }
+  if (const auto* chosen = std::get_if<wire::Chosen>(&decoded->payload)) {
+    const Bytes bytes = message.payload.subspan(sizeof(wire::RecordHeader));
+    if (repair({chosen->record.header, bytes})) return;
+  }
   effects_.clear();
   grant(effects_);
   BodyHandle body = no_body;
@@ -253,7 +278,7 @@ void Node::on_peer(const dataplane::Message& message) {
 }
 
 void Node::submit() {
-  journal_->flush({engine_.promised(), engine_.commit()});
+  journal_->flush(watermarks());
   journal_->submit();
 }
 

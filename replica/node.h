@@ -5,7 +5,8 @@
 //   2. journal    completions -> engine.on_durable, finished reads
 //   3. time       one tick
 //   4. intake     what this poll brought becomes one slot; then the engine is pumped until it is drained, its effects carried out
-//   5. (the caller) flush: packets leave; submit: one system call for the disk. In a box: poll all nodes, flush all, submit all
+//   5. upkeep     pages of the index, checkpoints, trims, repairs: what the journal needs and nobody waits for
+//   6. (the caller) flush: packets leave; submit: one system call for the disk. In a box: poll all nodes, flush all, submit all
 //
 // Thread: one, pinned by the caller. No heap after open. Faults are counted; a failed disk stops voting and is reported by
 // status.
@@ -22,11 +23,14 @@
 #include "consensus/log_state.h"
 #include "dataplane/messenger.h"
 #include "replica/body_pool.h"
+#include "replica/checkpoint_writer.h"
 #include "replica/intake.h"
 #include "replica/reads.h"
 #include "replica/refusals.h"
+#include "replica/repairs.h"
 #include "replica/slot_index.h"
 #include "storage/journal.h"
+#include "storage/scrub.h"
 #include "wire/client.h"
 
 namespace synod::replica {
@@ -40,6 +44,7 @@ struct NodeOptions {
   storage::JournalLimits journal;
   std::size_t window_slots = window_slots_max;
   std::uint64_t seed = 0;
+  std::uint64_t scrub_bytes_per_s = 8U << 20;  // 0: no scrub
 };
 
 struct NodeCounters {
@@ -49,6 +54,7 @@ struct NodeCounters {
   std::uint64_t appends_refused = 0;
   std::uint64_t entries_applied = 0;
   std::uint64_t slots_void = 0;
+  std::uint64_t gaps_closed = 0;  // places of lost blocks that were written over
 };
 
 class Node {
@@ -62,6 +68,8 @@ class Node {
 
   // Returns whether there was anything to do. now_us is monotonic.
   bool poll_once(std::uint64_t now_us);
+  // Seconds since 1970, now and then: for what is kept by age.
+  void set_time(std::uint64_t now_s) { journal_->set_time(now_s); }
   void flush() { messenger_.flush(); }
   void submit();
 
@@ -85,6 +93,29 @@ class Node {
   void grant(consensus::Effects& effects) const;
   void on_peer(const dataplane::Message& message);
   void on_client(const dataplane::Message& message);
+
+  // node_upkeep.cc: what the journal needs and nobody waits for
+  void upkeep();
+  storage::Journal::Staged stage_own(wire::RecordHeader header, Bytes body);
+  [[nodiscard]] PersistNumber engine_durable(PersistNumber durable);
+  [[nodiscard]] storage::Watermarks watermarks() const;
+  void keep_pages();
+  void keep_checkpoint();
+  void begin_checkpoint();
+  void keep_trim();
+  [[nodiscard]] std::optional<Slot> find_trim_slot();
+  void stage_trim();
+  void raise_open_count(std::uint64_t floor);
+
+  // node_repair.cc: making whole again what the disk has lost
+  void keep_repairs();
+  [[nodiscard]] bool repair(const wire::RecordView& record);
+  void finish_page();
+  void keep_gaps();
+  void add_gap(const storage::Gap& gap);
+  [[nodiscard]] bool lies_in_gap(const storage::Location& location) const;
+  [[nodiscard]] bool sweep_page(std::uint64_t page);
+  void finish_sweep();
 
   // node_effects.cc: carrying out what the engine asks for
   void carry_out();
@@ -120,6 +151,12 @@ class Node {
   std::unique_ptr<SlotIndex> index_;
   Intake intake_;
   Reads reads_;
+  CheckpointWriter checkpoint_;
+  Repairs repairs_;
+  storage::Scrub scrub_;
+  FixedVector<storage::Gap, 16> gaps_;  // not closed yet
+  std::uint64_t sweep_page_ = 0;
+  bool sweep_is_clean_ = true;
 
   consensus::Effects effects_;
   std::vector<storage::Journal::Staged> staged_;  // by slot: where its newest record lies
@@ -154,6 +191,13 @@ class Node {
   Ring<TrimWait> trims_;
   consensus::AppliedRun pending_answer_;  // runs of one session that follow each other are answered together
   Slot durable_slot_;
+  Ring<PersistNumber> own_records_;      // staged by the node and not by the engine, and not durable yet
+  std::uint64_t own_records_durable_ = 0;
+  std::vector<std::byte> page_body_;
+  Lsn trimmed_;               // the log's trim that the journal knows
+  Slot trim_slot_;            // and its slot
+  PersistNumber trim_record_;
+  std::uint64_t upkeep_us_ = 0;
   std::uint64_t now_us_ = 0;
   std::uint64_t started_us_ = 0;
   std::uint64_t checked_us_ = 0;

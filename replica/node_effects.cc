@@ -16,6 +16,7 @@ void Node::carry_out() {
   for (const consensus::Commit& slot : effects_.commits) commit(slot);
   flush_answer();
   if (effects_.leadership_changed) change_leadership();
+  if (effects_.open_count_floor != 0) raise_open_count(effects_.open_count_floor);
   for (const BodyHandle body : effects_.releases) pool_.release(body);
 }
 
@@ -62,6 +63,7 @@ void Node::commit(const consensus::Commit& slot) {
   const auto body = wire::BodyView::decode(pool_.body(slot.value));
   CHECK(body.has_value());  // it passed the gateway when it came, or we made it
   const Lsn base = log_.tail();
+  const wire::Chain chain = log_.chain();
   bool has_trimmed = false;
   log_.apply(slot.slot, slot.value.checksum, *body, [&](const consensus::AppliedRun& run) {
     has_trimmed = has_trimmed || run.kind == wire::RunKind::trim;
@@ -71,7 +73,7 @@ void Node::commit(const consensus::Commit& slot) {
   const std::uint64_t entries = log_.tail() - base;
   counters_.entries_applied += entries;
   if (entries < body->header().entries) ++counters_.slots_void;
-  index_->append(slot.slot, base, slot.value.checksum, staged_[slot.slot.value() % staged_.size()]);
+  index_->append(slot.slot, base, chain, slot.value.checksum, staged_[slot.slot.value() % staged_.size()]);
 }
 
 Slot Node::durable_slot() {

@@ -4,9 +4,88 @@
 
 #include <algorithm>
 
+#include "base/mutant.h"
+#include "consensus/log_checkpoint.h"
+#include "storage/layout.h"
 #include "wire/body.h"
 
 namespace synod::replica {
+
+Recovery::Recovery(consensus::LogState& log, SlotIndex& index, storage::DeviceRef device)
+    : log_(log), index_(index), device_(device) {}
+
+storage::Visitor Recovery::visitor() {
+  return {.checkpoint = [this](Bytes bytes) { return load(bytes); },
+          .record = [this](const wire::RecordHeader& header, storage::Location location, Bytes body,
+                           const storage::Watermarks& watermarks) { visit(header, location, body, watermarks); },
+          .gap = [this](const storage::Gap& gap) { visit_gap(gap); }};
+}
+
+Result<> Recovery::load(Bytes checkpoint) {
+  const auto view = decode_checkpoint(checkpoint);
+  if (!view) return std::unexpected(view.error());
+  const CheckpointHeader& header = view->header;
+  if (const auto loaded = consensus::decode_log_checkpoint(view->log, log_); !loaded) {
+    return fail(fmt::format("a checkpoint's log state cannot be used ({})", consensus::name(loaded.error())));
+  }
+  if (log_.applied() != header.applied || log_.tail() != header.tail || log_.chain() != header.chain) {
+    return fail("a checkpoint contradicts itself");
+  }
+  if (auto loaded = load_index(*view); !loaded) return loaded;
+  members_ = view->members;
+  if (!mutant(Mutant::promise_lost_in_recycle)) promised_ = header.promised;
+  trim_ = header.trim;
+  watermark_ = header.applied;
+  doubt_ = {.kind = static_cast<consensus::Doubt::Kind>(header.doubt_kind), .bound = header.doubt_bound, .last = header.doubt_last};
+  load_open(*view);
+  return {};
+}
+
+Result<> Recovery::load_index(const CheckpointView& view) {
+  const CheckpointHeader& header = view.header;
+  index_.reset(header.first_page, std::max(Slot(1), header.trim));
+  for (const PageAt& page : view.pages) {
+    if (index_.full()) return fail("a checkpoint's index is larger than this journal can hold");
+    index_.add_page({page.base, page.chain, {page.offset, page.bytes}});
+  }
+  for (const IndexEntry& entry : view.entries) {
+    index_.append(index_.commit() + 1, entry.base, header.page_chain, entry.checksum, {PersistNumber{}, {entry.offset, entry.bytes}});
+  }
+  return {};
+}
+
+// The bodies of the open slots lie where they were journalled, before the checkpoint. A vote that cannot be read is in doubt.
+void Recovery::load_open(const CheckpointView& view) {
+  open_.clear();
+  for (const OpenSlot& open : view.open) {
+    OpenRecord record{.header = {.slot = open.slot,
+                                 .ballot = open.ballot,
+                                 .body_bytes = open.bytes - static_cast<std::uint32_t>(sizeof(wire::RecordHeader)),
+                                 .body_checksum = open.checksum,
+                                 .kind = static_cast<wire::RecordKind>(open.kind)},
+                      .location = {open.offset, open.bytes},
+                      .body = {}};
+    auto body = read_body(open);
+    if (!body) {
+      has_lost_ = true;
+      continue;
+    }
+    record.body = std::move(*body);
+    open_[open.slot] = std::move(record);
+  }
+}
+
+std::optional<std::vector<std::byte>> Recovery::read_body(const OpenSlot& open) {
+  const std::uint64_t first = open.offset / storage::device_block_bytes * storage::device_block_bytes;
+  const std::uint64_t bytes = align_up(open.offset + open.bytes, storage::device_block_bytes) - first;
+  const bool possible = open.offset >= storage::segments_offset && first + bytes <= device_.ready_bytes() &&
+                        open.bytes >= sizeof(wire::RecordHeader) && bytes <= storage::BlockReader::view_bytes_max;
+  if (!possible) return std::nullopt;
+  storage::BlockReader reader(device_, first + bytes);
+  const auto record = wire::decode_record(reader.view(first, bytes).subspan(open.offset - first, open.bytes));
+  if (!record || record->header.slot != open.slot || record->header.body_checksum != open.checksum) return std::nullopt;
+  return std::vector<std::byte>(record->body.begin(), record->body.end());
+}
 
 void Recovery::visit(const wire::RecordHeader& header, storage::Location location, Bytes body,
                      const storage::Watermarks& watermarks) {
@@ -15,7 +94,7 @@ void Recovery::visit(const wire::RecordHeader& header, storage::Location locatio
     apply_up_to(watermark_);
     watermark_ = watermarks.commit;
   }
-  promised_ = std::max(promised_, watermarks.promised);
+  if (!mutant(Mutant::promise_lost_in_recycle)) promised_ = std::max(promised_, watermarks.promised);
   switch (header.kind) {
     case wire::RecordKind::promise: promised_ = std::max(promised_, header.ballot); break;
     case wire::RecordKind::members:
@@ -28,16 +107,46 @@ void Recovery::visit(const wire::RecordHeader& header, storage::Location locatio
       promised_ = std::max(promised_, header.ballot);  // a vote implies the promise
       [[fallthrough]];
     case wire::RecordKind::chosen:
-      if (header.slot > log_.applied()) open_[header.slot] = {header, location, {body.begin(), body.end()}};
+      if (header.slot > log_.applied()) open_[header.slot] = {header, location, {body.begin(), body.end()}, false};
       break;
+    case wire::RecordKind::index: {
+      const std::uint64_t page = page_of(header.slot);
+      if (page >= index_.open_page()) pages_[page] = location;
+      index_.lies_at(page, location);
+      break;
+    }
+    case wire::RecordKind::trim: trim_ = std::max(trim_, header.slot); break;
+    case wire::RecordKind::repair:
+      doubt_ = header.ballot.is_none() ? consensus::Doubt::without_bound() : consensus::Doubt::below(header.ballot, header.slot);
+      promised_ = std::max(promised_, header.ballot);
+      break;
+    case wire::RecordKind::checkpoint: break;
   }
 }
 
+void Recovery::visit_gap(const storage::Gap& gap) {
+  apply_up_to(watermark_);
+  for (auto& [slot, record] : open_) record.is_before_gap = true;
+  watermark_ = std::max(watermark_, gap.bound.commit);
+  promised_ = std::max(promised_, gap.bound.promised);
+  has_lost_ = true;
+}
+
+void Recovery::append_to_index(Slot slot, Lsn base, wire::Chain chain, const OpenRecord& record) {
+  index_.append(slot, base, chain, record.header.body_checksum, {PersistNumber{}, record.location});
+  const auto page = pages_.find(page_of(slot));
+  if (page == pages_.end() || page->first >= index_.open_page()) return;
+  index_.lies_at(page->first, page->second);
+  pages_.erase(page);
+}
+
 void Recovery::apply_up_to(Slot commit) {
-  while (log_.applied() < commit && !error_) {
+  while (log_.applied() < commit && !error_ && !is_stuck_) {
     const Slot slot = log_.applied() + 1;
     const auto record = open_.find(slot);
-    if (record == open_.end()) {
+    if (record == open_.end() || record->second.is_before_gap) {
+      is_stuck_ = true;
+      if (has_lost_) return;
       error_ =
           Error{fmt::format("the journal says that slot {} is committed but holds no record of it: do not start this replica; "
                             "keep its directory and report it",
@@ -45,7 +154,7 @@ void Recovery::apply_up_to(Slot commit) {
       return;
     }
     const auto body = wire::BodyView::decode(record->second.body);
-    if (!body || index_.full()) {
+    if (!body || index_.full() || index_.unstaged() + 2 >= SlotIndex::frames_max) {
       error_ =
           Error{fmt::format("slot {} of the journal cannot be applied ({}): do not start this replica; keep its directory "
                             "and report it",
@@ -53,16 +162,24 @@ void Recovery::apply_up_to(Slot commit) {
       return;
     }
     const Lsn base = log_.tail();
+    const wire::Chain chain = log_.chain();
     log_.apply(slot, record->second.header.body_checksum, *body, [](const consensus::AppliedRun&) {});
-    index_.append(slot, base, record->second.header.body_checksum, {PersistNumber{}, record->second.location});
+    append_to_index(slot, base, chain, record->second);
     open_.erase(record);
   }
 }
 
-Result<> Recovery::finish(const storage::Watermarks& watermarks) {
-  promised_ = std::max(promised_, watermarks.promised);
-  apply_up_to(std::max(watermark_, watermarks.commit));
+Result<> Recovery::finish(const storage::Recovered& recovered) {
+  if (!mutant(Mutant::promise_lost_in_recycle)) promised_ = std::max(promised_, recovered.watermarks.promised);
+  apply_up_to(std::max(watermark_, recovered.watermarks.commit));
   if (error_) return std::unexpected(*error_);
+  index_.trim(trim_);
+  if (recovered.tail_is_lost) {
+    doubt_ = consensus::Doubt::without_bound();
+  } else if (has_lost_ && !doubt_.is_unbounded()) {
+    // Everything that was promised and touched by the end of the chain: no less than what the block behind the gap says.
+    doubt_ = consensus::Doubt::below(promised_, std::max(doubt_.last, recovered.watermarks.highest));
+  }
   return {};
 }
 

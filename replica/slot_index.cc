@@ -176,6 +176,19 @@ void SlotIndex::moved(Slot slot, const storage::Journal::Staged& record) {
   if (page_of(slot) < open_page_) frame->is_dirty = true;
 }
 
+void SlotIndex::restage(std::uint64_t page) {
+  Frame* frame = frame_of(page);
+  CHECK(frame != nullptr && page < open_page_);
+  frame->is_dirty = true;
+}
+
+void SlotIndex::rebuilt(std::uint64_t page, std::span<const IndexedSlot> slots) {
+  CHECK(page >= first_page_ && page < open_page_ && slots.size() == index_page_slots);
+  Frame& frame = take_frame(page);
+  std::ranges::copy(slots, frame.slots.begin());
+  frame.is_dirty = true;
+}
+
 void SlotIndex::trim(Slot first) {
   if (first <= first_) return;
   first_ = std::min(first, commit_ + 1);

@@ -68,6 +68,11 @@ class SlotIndex {
   // A slot's record was journalled again. Its page is resident.
   void moved(Slot slot, const storage::Journal::Staged& record);
 
+  // A full page that is resident must be staged once more: its record cannot be read.
+  void restage(std::uint64_t page);
+  // A page that could not be read was put together again.
+  void rebuilt(std::uint64_t page, std::span<const IndexedSlot> slots);
+
   // Slots below `first` are not asked for any more.
   void trim(Slot first);
 
@@ -81,6 +86,14 @@ class SlotIndex {
     storage::Location location;
   };
   [[nodiscard]] Entry directory(std::uint64_t page) const;
+  template <class Use>
+  void for_each_open(Use&& use) const {  // entries of the page that is being filled
+    for (Slot slot = first_of_page(open_page_); slot <= commit_; ++slot) {
+      const IndexedSlot& indexed = frame_of(open_page_)->slots[slot.value() - first_of_page(open_page_).value()];
+      use(IndexEntry{
+          .base = indexed.base, .offset = indexed.location.offset, .bytes = indexed.location.bytes, .checksum = indexed.checksum});
+    }
+  }
   // Starts over with a checkpoint's: first_page full pages follow with add_page, then slots with append.
   void reset(std::uint64_t first_page, Slot first);
   void add_page(const Entry& entry);

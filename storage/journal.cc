@@ -43,7 +43,8 @@ Journal::State::State(DeviceRef from_device, const JournalLimits& from_limits, c
       read_memory(read_buffer_bytes * from_limits.reads_in_flight),
       reads(from_limits.reads_in_flight),
       finished_reads(from_limits.reads_in_flight),
-      read_now_buffer(read_buffer_bytes) {
+      read_now_buffer(read_buffer_bytes),
+      blocks_buffer(block_bytes_limit) {
   reserve_bytes = std::min(reserve_bytes_max, geometry.segment_bytes / 4) / device_block_bytes * device_block_bytes;
   for (std::size_t i = 0; i < blocks.size(); ++i) {
     blocks[i].buffer = block_memory.bytes().subspan(i * limits.block_bytes_max, limits.block_bytes_max);
@@ -67,6 +68,7 @@ Journal::State::~State() {
   block_memory.leak();
   read_memory.leak();
   read_now_buffer.leak();
+  blocks_buffer.leak();
 }
 
 const Block* Journal::State::open_block() const {
@@ -242,6 +244,10 @@ void Journal::State::finish(const Completion& completion) {
       finished_reads.push(static_cast<std::uint32_t>(number));
       return;
     case TokenKind::read_now: read_now_error = completion.error; return;
+    case TokenKind::blocks:
+      blocks_state = BlocksState::finished;
+      if (completion.error != 0) blocks_bytes = 0;
+      return;
   }
   CHECK(false);
 }
@@ -294,6 +300,7 @@ void Journal::State::note_checkpoint(const Block& block, Bytes body) {
     staged_checkpoint = {
         .sequence = last_sequence, .offset = block.offset, .segment = block.segment, .bytes = part.bytes, .last_number = {}};
     bytes_since_checkpoint = 0;
+    checkpoint_needed = false;
   }
   if (part.part + 1 == part.parts) staged_checkpoint.last_number = staged_number;
 }
@@ -423,6 +430,25 @@ std::optional<ReadResult> Journal::next_read_result() {
   return result;
 }
 
+bool Journal::read_blocks(std::uint64_t offset, std::uint64_t bytes) {
+  State& state = *state_;
+  if (state.blocks_state != State::BlocksState::idle) return false;
+  CHECK(offset % device_block_bytes == 0 && bytes % device_block_bytes == 0 && bytes <= state.blocks_buffer.size());
+  state.blocks_state = State::BlocksState::asked;
+  state.blocks_offset = offset;
+  state.blocks_bytes = bytes;
+  state.device.read(offset, state.blocks_buffer.bytes().first(bytes), device_token(TokenKind::blocks, 0));
+  ++state.operations_in_flight;
+  return true;
+}
+
+std::optional<Journal::BlocksRead> Journal::take_blocks() {
+  State& state = *state_;
+  if (state.blocks_state != State::BlocksState::finished) return std::nullopt;
+  state.blocks_state = State::BlocksState::idle;
+  return BlocksRead{state.blocks_offset, Bytes(state.blocks_buffer.bytes()).first(state.blocks_bytes)};
+}
+
 Result<wire::RecordView> Journal::read_now(Location location) {
   State& state = *state_;
   check_location(location, state.geometry);
@@ -462,10 +488,43 @@ void Journal::release(Slot below, PersistNumber witness) {
   if (first != state.announced_segment) state.release = PendingRelease{below, witness, first};
 }
 
+bool Journal::is_releasing() const {
+  return state_->release.has_value();
+}
+
 bool Journal::wants_checkpoint() const {
   const State& state = *state_;
-  if (state.failed || state.segment == state.staged_checkpoint.segment) return false;
+  if (state.failed) return false;
+  if (state.checkpoint_needed) return true;
+  if (state.segment == state.staged_checkpoint.segment) return false;
   return state.bytes_since_checkpoint >= checkpoint_share * state.staged_checkpoint.bytes;
+}
+
+void Journal::need_checkpoint() {
+  state_->checkpoint_needed = true;
+}
+
+bool Journal::lies_in(const Gap& gap, std::uint64_t offset) const {
+  const Geometry& geometry = state_->geometry;
+  const std::uint32_t last = geometry.segment_of(gap.next_offset);
+  // Its first place may be the very end of a segment.
+  const std::uint32_t first = geometry.segment_of(gap.offset - 1);
+  const std::uint32_t segment = geometry.segment_of(offset);
+  if (first == last) return offset >= gap.offset && offset < gap.next_offset;
+  if (segment == first) return offset >= gap.offset;
+  if (segment == last) return offset < gap.next_offset;
+  for (std::uint32_t between = geometry.next(first); between != last; between = geometry.next(between)) {
+    if (between == segment) return true;
+  }
+  return false;
+}
+
+bool Journal::has_checkpoint_in(const Gap& gap) const {
+  return state_->checkpoint.sequence != 0 && lies_in(gap, state_->checkpoint.offset);
+}
+
+std::uint64_t Journal::durable_sequence() const {
+  return state_->durable_sequence;
 }
 
 void Journal::set_time(std::uint64_t now_s) {

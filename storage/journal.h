@@ -183,18 +183,26 @@ class Journal {
   // durable, with the record `witness` (of the trim) and a commit watermark of at least `below`. Call it again after such a block
   // if nothing was freed: the watermark may have come too early.
   void release(Slot below, PersistNumber witness);
+  // Whether a release waits for such a block. If the journal is idle, none comes by itself.
+  [[nodiscard]] bool is_releasing() const;
   // Whether it is time for a checkpoint: the last one is a segment behind, and was small beside what was written since.
   [[nodiscard]] bool wants_checkpoint() const;
   // Seconds since 1970, for the headers of the blocks to come.
   void set_time(std::uint64_t now_s);
+  // Asks for a checkpoint soon, where the newest one cannot be read.
+  void need_checkpoint();
+  // Whether a place on the device lies in the gap, and whether the newest checkpoint begins there.
+  [[nodiscard]] bool lies_in(const Gap& gap, std::uint64_t offset) const;
+  [[nodiscard]] bool has_checkpoint_in(const Gap& gap) const;
   // Writes over the place of lost blocks, so that the chain is whole again. Nothing that they held may be needed any more. Blocks
   // until it is durable. False: this gap cannot be closed, or the disk refuses.
   bool heal(const Gap& gap);
-  // Makes the open count at least `floor` + 1, in the superblock too, and writes a first block of it. For a replica that does not
-  // vote. Blocks until the superblock is durable.
+  // Makes the open count at least `floor`, in the superblock too. For a replica that does not vote. Blocks until that is durable.
   [[nodiscard]] Result<> raise_open_count(std::uint64_t floor);
 
   [[nodiscard]] PersistNumber durable() const;
+  // Of the last block of the durable prefix.
+  [[nodiscard]] std::uint64_t durable_sequence() const;
   // Of the last block of the durable prefix that was written with `own_place` set; 0: none in this open.
   [[nodiscard]] std::uint64_t told_sequence() const;
   [[nodiscard]] bool idle() const;  // nothing staged, nothing in flight
@@ -203,7 +211,15 @@ class Journal {
 
   // Asks for a record that is durable. False: too many reads are in flight; try after poll.
   [[nodiscard]] bool read(Location location, std::uint64_t token);
-  // The same, blocking, for start-up. The view is valid until the next call.
+  // Asks for whole device blocks, for a scrub; one at a time. False: the last one is not taken yet.
+  [[nodiscard]] bool read_blocks(std::uint64_t offset, std::uint64_t bytes);
+  // What it brought, once; nothing if it is not finished. What cannot be read is empty. Valid until the next read_blocks.
+  struct BlocksRead {
+    std::uint64_t offset = 0;
+    Bytes bytes;
+  };
+  [[nodiscard]] std::optional<BlocksRead> take_blocks();
+  // The same as read, blocking, for start-up. The view is valid until the next call.
   [[nodiscard]] Result<wire::RecordView> read_now(Location location);
 
   // An errno if a write failed: this replica must stop voting.
@@ -219,6 +235,7 @@ class Journal {
   [[nodiscard]] const DeviceInfo& device_info() const;
 
  private:
+  friend class Scrub;
   struct State;
   explicit Journal(std::unique_ptr<State> state);
   void collect();

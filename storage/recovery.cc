@@ -208,7 +208,7 @@ Result<> Journal::raise_open_count(std::uint64_t floor) {
   State& state = *state_;
   state.wait_until_idle();
   ++state.superblock.number;
-  state.superblock.open_count = std::max(state.superblock.open_count, floor + 1);
+  state.superblock.open_count = std::max(state.superblock.open_count, floor);
   state.superblock = seal(state.superblock);
   if (auto written = write_superblock(state.device, state.superblock); !written) return written;
   state.recovered.identity.open_count = state.superblock.open_count;

@@ -1,0 +1,136 @@
+// Making whole again what this replica's disk has lost, from the peers (rule 6): the scrub finds gaps in the chain of blocks; the
+// sweep finds which slots lay in them, and asks for each; when nothing that is needed lies there any more, the gap is closed.
+#include <algorithm>
+
+#include "base/check.h"
+#include "replica/node.h"
+#include "wire/message.h"
+
+namespace synod::replica {
+
+namespace {
+
+constexpr std::size_t pages_per_upkeep = 2;
+
+}  // namespace
+
+void Node::keep_repairs() {
+  while (const auto unreadable = reads_.next_unreadable()) {
+    if (unreadable->slot < index_->first()) continue;
+    const std::uint64_t page = page_of(unreadable->slot);
+    if (!unreadable->is_page) {
+      repairs_.ask(unreadable->slot);
+    } else if (first_of_page(page) >= index_->first()) {
+      const SlotIndex::Entry entry = index_->directory(page);
+      (void)repairs_.ask_page(page, entry.base, entry.chain);
+    }
+  }
+  const auto question = repairs_.next_question(now_us_);
+  if (!question) return;
+  const std::size_t members = options_.configuration.size();
+  const std::size_t place = question->turn % members;
+  const ReplicaId peer = options_.configuration.member(place);
+  if (peer == options_.self) return;
+  send({.to = peer,
+        .ballot = engine_.promised(),
+        .commit = engine_.commit(),
+        .payload = wire::CatchUp{question->from, question->to}});
+}
+
+// A chosen value of a slot that is committed here. True: it was wanted, and is used.
+bool Node::repair(const wire::RecordView& record) {
+  const Slot slot = record.header.slot;
+  if (slot > log_.applied() || slot < index_->first() || failed_) return false;
+  const bool for_page = repairs_.wants_for_page(slot);
+  if (!for_page && !repairs_.wants(slot)) return false;
+  const auto body = wire::BodyView::decode(record.body);
+  if (!body) return false;
+  if (!for_page && (!reads_.has_page(page_of(slot)) || (*index_)[slot].checksum != record.header.body_checksum)) return false;
+  if (own_records_.full() || !journal_->can_stage(wire::RecordKind::chosen, record.body.size())) return false;
+  wire::RecordHeader header{.slot = slot, .ballot = record.header.ballot, .kind = wire::RecordKind::chosen};
+  const storage::Journal::Staged staged = stage_own(header, record.body);
+  if (for_page) {
+    repairs_.add_to_page(record, *body, staged);
+    finish_page();
+  } else {
+    index_->moved(slot, staged);
+    repairs_.repaired(slot);
+  }
+  return true;
+}
+
+void Node::finish_page() {
+  const auto built = repairs_.finished_page();
+  if (!built) return;
+  // What the next page says, or the log itself where there is none yet.
+  const bool is_last = first_of_page(built->page + 1) > log_.applied();
+  const Lsn base = is_last ? log_.tail() : index_->directory(built->page + 1).base;
+  const wire::Chain chain = is_last ? log_.chain() : index_->directory(built->page + 1).chain;
+  const bool is_right = built->base == base && built->chain == chain;
+  if (is_right && !index_->is_resident(built->page)) index_->rebuilt(built->page, repairs_.page_slots());
+  repairs_.drop_page(is_right);
+}
+
+void Node::keep_gaps() {
+  if (const auto gap = scrub_.step(now_us_)) add_gap(*gap);
+  if (gaps_.empty() || index_->commit() < index_->first()) return;
+  for (std::size_t i = 0; i < pages_per_upkeep; ++i) {
+    sweep_page_ = std::max(sweep_page_, index_->first_page());
+    if (sweep_page_ > page_of(index_->commit())) return finish_sweep();
+    if (!sweep_page(sweep_page_)) return;
+    ++sweep_page_;
+  }
+}
+
+void Node::add_gap(const storage::Gap& gap) {
+  for (const storage::Gap& known : gaps_) {
+    if (known.offset == gap.offset) return;
+  }
+  // More than fit are found again by the next pass.
+  if (!gaps_.full()) gaps_.push_back(gap);
+  sweep_page_ = 0;
+  sweep_is_clean_ = true;
+}
+
+bool Node::lies_in_gap(const storage::Location& location) const {
+  return location.offset != 0 &&
+         std::ranges::any_of(gaps_, [&](const storage::Gap& gap) { return journal_->lies_in(gap, location.offset); });
+}
+
+// Asks for what lay in a gap. False: the page is not here yet.
+bool Node::sweep_page(std::uint64_t page) {
+  if (page < index_->open_page() && lies_in_gap(index_->location_of(page))) {
+    sweep_is_clean_ = false;
+    if (index_->is_resident(page)) index_->restage(page);
+  }
+  if (!reads_.has_page(page)) return false;
+  const Slot last = std::min(index_->commit(), first_of_page(page) + (index_page_slots - 1));
+  for (Slot slot = std::max(index_->first(), first_of_page(page)); slot <= last; ++slot) {
+    if (!lies_in_gap((*index_)[slot].location)) continue;
+    repairs_.ask(slot);
+    sweep_is_clean_ = false;
+  }
+  return true;
+}
+
+// Once a sweep has found nothing any more in the gaps, and nothing is in doubt for their sake, they are closed.
+void Node::finish_sweep() {
+  sweep_page_ = 0;
+  for (Slot slot = engine_.commit() + 1; slot <= engine_.commit() + options_.window_slots; ++slot) {
+    const bool is_open = engine_.open_slot(slot) != nullptr;
+    if (is_open && lies_in_gap(staged_[slot.value() % staged_.size()].location)) sweep_is_clean_ = false;
+  }
+  for (const storage::Gap& gap : gaps_) {
+    if (!journal_->has_checkpoint_in(gap)) continue;
+    journal_->need_checkpoint();
+    sweep_is_clean_ = false;
+  }
+  const bool is_clean = std::exchange(sweep_is_clean_, true) && repairs_.is_idle() && engine_.may_promise() && journal_->idle();
+  if (!is_clean) return;
+  for (const storage::Gap& gap : gaps_) {
+    if (journal_->heal(gap)) ++counters_.gaps_closed;
+  }
+  gaps_.clear();
+}
+
+}  // namespace synod::replica

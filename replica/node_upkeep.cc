@@ -1,0 +1,144 @@
+// What the journal needs and nobody waits for: pages of the index, checkpoints, trims.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "base/check.h"
+#include "base/crc32c.h"
+#include "replica/node.h"
+
+namespace synod::replica {
+
+namespace {
+
+constexpr std::uint64_t upkeep_interval_us = 5'000;
+
+}  // namespace
+
+// A record that the engine knows nothing of. It counts its own; see engine_durable.
+storage::Journal::Staged Node::stage_own(wire::RecordHeader header, Bytes body) {
+  header.body_bytes = static_cast<std::uint32_t>(body.size());
+  header.body_checksum = Checksum(body.empty() ? 0 : crc32c(body));
+  const storage::Journal::Staged staged = journal_->stage(wire::seal(header), body);
+  own_records_.push(staged.number);
+  return staged;
+}
+
+// How many of the engine's records are among the first `durable` ones.
+PersistNumber Node::engine_durable(PersistNumber durable) {
+  for (; !own_records_.empty() && own_records_.front() <= durable; own_records_.pop()) ++own_records_durable_;
+  return durable - own_records_durable_;
+}
+
+storage::Watermarks Node::watermarks() const {
+  storage::Watermarks marks{
+      .promised = engine_.promised(), .commit = engine_.commit(), .highest = engine_.highest_slot(), .heard = engine_.heard()};
+  const std::size_t place = options_.configuration.place_of(options_.self);
+  marks.heard[place] = engine_.claim();
+  if (engine_.confirmed()) marks.own_place = static_cast<std::uint8_t>(place);
+  return marks;
+}
+
+void Node::upkeep() {
+  if (failed_) return;
+  keep_pages();
+  keep_checkpoint();
+  if (now_us_ - upkeep_us_ < upkeep_interval_us) return;
+  upkeep_us_ = now_us_;
+  keep_trim();
+  keep_repairs();
+  keep_gaps();
+}
+
+void Node::keep_pages() {
+  while (const auto page = index_->page_to_stage()) {
+    if (own_records_.full() || !journal_->can_stage(wire::RecordKind::index, index_page_bytes)) return;
+    index_->write_page(*page, page_body_);
+    index_->staged(*page, stage_own({.slot = first_of_page(*page), .kind = wire::RecordKind::index}, page_body_));
+  }
+}
+
+void Node::keep_checkpoint() {
+  const bool can_stage =
+      !own_records_.full() && journal_->can_stage(wire::RecordKind::checkpoint, storage::checkpoint_part_bytes);
+  if (!can_stage) return;
+  if (!checkpoint_.is_writing()) {
+    // Where the pages of the index lie must be known.
+    if (!journal_->wants_checkpoint() || index_->unstaged() > 0) return;
+    begin_checkpoint();
+  }
+  stage_own({.slot = log_.applied(), .kind = wire::RecordKind::checkpoint}, checkpoint_.next_part());
+  checkpoint_.part_taken();
+}
+
+void Node::begin_checkpoint() {
+  const consensus::Doubt& doubt = engine_.doubt();
+  CheckpointHeader header{.trim = trim_slot_,
+                          .promised = engine_.promised(),
+                          .doubt_bound = doubt.bound,
+                          .doubt_last = doubt.last,
+                          .doubt_kind = static_cast<std::uint32_t>(doubt.kind)};
+  FixedVector<OpenSlot, window_slots_max> open;
+  for (Slot slot = engine_.commit() + 1; slot <= engine_.commit() + options_.window_slots; ++slot) {
+    const consensus::AcceptedSlot* accepted = engine_.open_slot(slot);
+    if (accepted == nullptr) continue;
+    const storage::Location& location = staged_[slot.value() % staged_.size()].location;
+    const auto kind = accepted->chosen ? wire::RecordKind::chosen : wire::RecordKind::accepted;
+    open.push_back({.slot = slot,
+                    .ballot = accepted->ballot,
+                    .offset = location.offset,
+                    .bytes = location.bytes,
+                    .checksum = accepted->value.checksum,
+                    .kind = static_cast<std::uint32_t>(kind)});
+  }
+  FixedVector<wire::MemberUuid, members_max> members;
+  if (engine_.members_recorded()) members = engine_.member_uuids();
+  checkpoint_.begin(header, std::span(members.begin(), members.size()), std::span(open.begin(), open.size()), *index_, log_);
+}
+
+// The slot that the log's trim falls into, once its page of the index is here.
+std::optional<Slot> Node::find_trim_slot() {
+  if (log_.trim() >= log_.tail() || index_->commit() < index_->first()) return log_.applied() + 1;
+  const std::uint64_t page = index_->page_with(log_.trim());
+  if (!reads_.has_page(page)) return std::nullopt;
+  return index_->find(log_.trim());
+}
+
+void Node::stage_trim() {
+  if (own_records_.full() || !journal_->can_stage(wire::RecordKind::trim, 0)) return;
+  trim_record_ = stage_own({.slot = trim_slot_, .kind = wire::RecordKind::trim}, {}).number;
+}
+
+void Node::keep_trim() {
+  if (log_.trim() > trimmed_) {
+    const auto slot = find_trim_slot();
+    if (!slot) return;
+    trimmed_ = log_.trim();
+    if (*slot > trim_slot_) {
+      trim_slot_ = *slot;
+      stage_trim();
+      engine_.set_trim(trim_slot_);
+      index_->trim(trim_slot_);
+      repairs_.trim(trim_slot_);
+    }
+  }
+  if (trim_slot_ == Slot{}) return;
+  // Its record could not be staged then, or no block is on its way that could say that segments are free.
+  const bool needs_record = trim_record_ == PersistNumber{} || (journal_->is_releasing() && journal_->idle());
+  if (needs_record) stage_trim();
+  if (trim_record_ != PersistNumber{}) journal_->release(trim_slot_, trim_record_);
+}
+
+// This disk is an old copy, and the others know a later open of it: they take nothing from an earlier one.
+void Node::raise_open_count(std::uint64_t floor) {
+  if (const auto raised = journal_->raise_open_count(floor); !raised) {
+    fmt::print(stderr, "synod: replica {}: {}\n", options_.self.value(), raised.error().text);
+    return;
+  }
+  const std::uint64_t open_count = journal_->recovered().identity.open_count;
+  messenger_.set_open_count(open_count);
+  engine_.raise_open_count(open_count);
+}
+
+}  // namespace synod::replica

@@ -1,0 +1,196 @@
+#include "storage/scrub.h"
+
+#include <algorithm>
+
+#include "base/crc32c.h"
+#include "storage/journal_state.h"
+
+namespace synod::storage {
+
+namespace {
+
+constexpr std::uint64_t chunk_bytes = 256U << 10;
+constexpr std::uint64_t pause_us = 1'000'000;  // between passes
+constexpr std::uint32_t tries_max = 3;
+
+}  // namespace
+
+Scrub::Scrub(Journal& journal, std::uint64_t bytes_per_s) : journal_(journal), bytes_per_s_(bytes_per_s) {}
+
+void Scrub::begin_pass() {
+  is_running_ = true;
+  segment_ = journal_.first_segment();
+  value_ = 0;
+  sequence_ = 0;
+  open_count_ = 0;
+  progress_.segments_done = 0;
+  begin_segment();
+}
+
+void Scrub::begin_segment() {
+  offset_ = journal_.state_->geometry.start_of(segment_);
+  bytes_wanted_ = 0;
+  tries_ = 0;
+  const SegmentInfo& info = journal_.segments()[segment_];
+  if (sequence_ == 0 && info.first_sequence != 0) sequence_ = info.first_sequence - 1;
+}
+
+// Of the blocks that lie in the segment, as far as they are durable.
+std::uint64_t Scrub::last_of_segment() const {
+  if (segment_ == journal_.current_segment()) return journal_.durable_sequence();
+  const SegmentInfo& next = journal_.segments()[journal_.state_->geometry.next(segment_)];
+  return next.first_sequence == 0 ? journal_.durable_sequence() : std::min(next.first_sequence - 1, journal_.durable_sequence());
+}
+
+std::optional<Gap> Scrub::step(std::uint64_t now_us) {
+  if (const auto read = journal_.take_blocks()) {
+    // What was read in a segment that was released meanwhile may be anything.
+    const bool is_stale = read->offset != offset_ || journal_.state_->age_of(segment_) > journal_.state_->age_of(journal_.current_segment());
+    if (is_stale) {
+      is_running_ = is_searching_ = false;
+    } else if (is_searching_) {
+      judge_search(read->bytes);
+    } else {
+      judge(read->bytes);
+    }
+  }
+  if (is_found_) return finish_search();
+  if (now_us >= next_us_ && bytes_per_s_ > 0) ask(now_us);
+  return std::nullopt;
+}
+
+void Scrub::ask(std::uint64_t now_us) {
+  if (!is_running_) begin_pass();
+  const Geometry& geometry = journal_.state_->geometry;
+  while (is_running_ && !is_searching_ && sequence_ >= last_of_segment()) next_segment();
+  if (!is_running_) {
+    next_us_ = now_us + pause_us;
+    return;
+  }
+  if (is_searching_ && offset_ + device_block_bytes > geometry.end_of(segment_)) {
+    if (segment_ == journal_.current_segment()) {
+      // Nothing behind it: at the next start it would be a lost tail. More blocks will come.
+      is_running_ = is_searching_ = false;
+      next_us_ = now_us + pause_us;
+      return;
+    }
+    segment_ = geometry.next(segment_);
+    offset_ = geometry.start_of(segment_);
+  }
+  const std::uint64_t bytes = std::min(std::max(bytes_wanted_, chunk_bytes), geometry.end_of(segment_) - offset_);
+  if (!journal_.read_blocks(offset_, bytes)) return;
+  next_us_ = now_us + bytes * 1'000'000 / bytes_per_s_;
+}
+
+bool Scrub::is_next(const BlockHeader& header) const {
+  const bool follows = header.sequence == sequence_ + 1 || (header.kind != BlockKind::normal && header.sequence > sequence_);
+  return (sequence_ == 0 || follows) && (value_ == 0 || header.previous == value_);
+}
+
+void Scrub::take(const BlockHeader& header) {
+  const std::uint64_t length = block_bytes(header.payload_bytes);
+  sequence_ = header.sequence;
+  value_ = chain_value(header);
+  open_count_ = header.open_count;
+  offset_ = header.offset + length;
+  ++progress_.blocks_checked;
+  progress_.bytes_checked += length;
+  bytes_wanted_ = 0;
+  tries_ = 0;
+}
+
+// As many blocks as these bytes hold whole.
+void Scrub::judge(Bytes bytes) {
+  const std::uint64_t start = offset_;
+  bool has_taken = false;
+  while (sequence_ < last_of_segment()) {
+    const Bytes rest = bytes.subspan(std::min<std::uint64_t>(offset_ - start, bytes.size()));
+    if (rest.size() < device_block_bytes) {
+      if (has_taken) return;
+      break;
+    }
+    const auto header = decode_block_header(rest, offset_, journal_.state_->superblock);
+    const bool follows = header && is_next(*header);
+    const std::uint64_t length = follows ? block_bytes(header->payload_bytes) : 0;
+    const bool is_healed = follows && header->kind == BlockKind::healed;
+    if (follows && length > rest.size() && !is_healed) {
+      if (has_taken || length > bytes_wanted_) {
+        bytes_wanted_ = std::min<std::uint64_t>(length, block_bytes_limit);
+        return;
+      }
+    }
+    const bool is_good = follows && (is_healed || (length <= rest.size() && crc32c(rest.subspan(sizeof(BlockHeader), header->payload_bytes)) ==
+                                                                                header->payload_checksum));
+    if (!is_good) {
+      if (has_taken) return;  // once more, by itself
+      break;
+    }
+    take(*header);
+    has_taken = true;
+  }
+  if (has_taken || sequence_ >= last_of_segment()) return;
+  if (++tries_ >= tries_max) begin_search();
+}
+
+void Scrub::next_segment() {
+  ++progress_.segments_done;
+  if (segment_ == journal_.current_segment()) {
+    ++progress_.passes;
+    is_running_ = false;
+    return;
+  }
+  segment_ = journal_.state_->geometry.next(segment_);
+  begin_segment();
+}
+
+void Scrub::begin_search() {
+  is_searching_ = true;
+  candidates_.clear();
+  gap_ = {.first_sequence = sequence_ + 1, .offset = offset_, .previous = value_};
+  bytes_wanted_ = 0;
+  tries_ = 0;
+}
+
+void Scrub::judge_search(Bytes bytes) {
+  const Superblock& superblock = journal_.state_->superblock;
+  std::uint64_t at = 0;
+  for (; at + device_block_bytes <= bytes.size(); at += device_block_bytes) {
+    const auto header = decode_block_header(bytes.subspan(at), offset_ + at, superblock);
+    if (!header || header->sequence <= gap_.first_sequence || header->sequence > journal_.durable_sequence()) continue;
+    if (header->open_count < open_count_) continue;
+    const std::uint64_t length = block_bytes(header->payload_bytes);
+    if (length > bytes.size() - at && at > 0) break;  // read on from there
+    candidates_.push_back(*header);
+    if (header->durable_sequence < gap_.first_sequence) continue;
+    const bool is_good = length <= bytes.size() - at && crc32c(bytes.subspan(at + sizeof(BlockHeader), header->payload_bytes)) ==
+                                                            header->payload_checksum;
+    if (!is_good) continue;
+    is_found_ = true;
+    return;
+  }
+  if (bytes.empty()) at = std::min(chunk_bytes, journal_.state_->geometry.end_of(segment_) - offset_);
+  offset_ += at;
+  bytes_wanted_ = block_bytes_limit;
+}
+
+// The last candidate is on the chain for sure, and those before it as far as its chain values link to them.
+std::optional<Gap> Scrub::finish_search() {
+  BlockHeader next = candidates_.back();
+  for (auto before = candidates_.rbegin() + 1; before != candidates_.rend(); ++before) {
+    if (before->sequence + 1 == next.sequence && chain_value(*before) == next.previous) next = *before;
+  }
+  gap_.next_sequence = next.sequence;
+  gap_.next_offset = next.offset;
+  gap_.next_previous = next.previous;
+  gap_.bound = {.promised = next.promised, .commit = next.commit, .highest = next.highest, .heard = next.heard};
+  progress_.blocks_bad += gap_.next_sequence - gap_.first_sequence;
+  is_searching_ = is_found_ = false;
+  segment_ = next.segment;
+  offset_ = next.offset;
+  sequence_ = next.sequence - 1;
+  value_ = next.previous;
+  bytes_wanted_ = 0;
+  return gap_;
+}
+
+}  // namespace synod::storage
