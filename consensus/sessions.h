@@ -8,12 +8,14 @@
 // Fixed memory; the LSN rings are touched as they are used.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <vector>
 
+#include "base/check.h"
 #include "base/ids.h"
 #include "wire/limits.h"
 
@@ -42,6 +44,28 @@ class Sessions {
   void append(Place place, Sequence first, std::uint32_t count, Lsn lsn, Slot slot);
   // The LSN of an appended sequence, while it is remembered.
   [[nodiscard]] std::optional<Lsn> lsn_of(Place place, Sequence sequence) const;
+
+  // The LSNs that a session remembers, oldest first, as stretches of consecutive ones: use(first LSN, count).
+  template <class Use>
+  void for_each_stretch(Place place, Use&& use) const {
+    CHECK(lsns_ != nullptr);
+    const std::uint64_t last = sessions_[place].last.value();
+    if (last == 0) return;
+    const std::uint64_t count = std::min<std::uint64_t>(last, session_window_max);
+    const Lsn::rep* const ring = lsns_.get() + std::size_t{place} * session_window_max;
+    Lsn::rep first = ring[(last - count + 1) % session_window_max];
+    Lsn::rep end = first + 1;
+    for (std::uint64_t sequence = last - count + 2; sequence <= last; ++sequence) {
+      const Lsn::rep lsn = ring[sequence % session_window_max];
+      if (lsn != end) {
+        use(Lsn(first), end - first);
+        first = lsn;
+        end = lsn;
+      }
+      ++end;
+    }
+    use(Lsn(first), end - first);
+  }
 
   // Rebuilding a table from a checkpoint: empty it, put sessions into its places in order, say what they remember.
   void clear();
