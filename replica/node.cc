@@ -186,7 +186,7 @@ bool Node::poll_once(std::uint64_t now_us) {
 void Node::poll_journal() {
   const PersistNumber durable =
       journal_->poll([this](const storage::ReadResult& result) { reads_.on_read(result, log_.tail()); });
-  engine_.on_durable(durable);
+  engine_.on_durable(durable, 0);
   if (failed_ || !journal_->failed().has_value()) return;
   failed_ = true;
   fmt::print(stderr, "synod: replica {}: the journal failed ({}): this replica votes no more; replace its disk\n",

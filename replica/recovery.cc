@@ -30,6 +30,7 @@ void Recovery::visit(const wire::RecordHeader& header, storage::Location locatio
     case wire::RecordKind::chosen:
       if (header.slot > log_.applied()) open_[header.slot] = {header, location, {body.begin(), body.end()}};
       break;
+    default: break;
   }
 }
 
