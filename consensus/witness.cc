@@ -25,7 +25,8 @@ void Witness::heard(const wire::HeardTable& gossip) {
 
 bool Witness::contradicts(const Position& heard) const {
   if (mutant(Mutant::stale_image_votes)) return false;
-  return heard > std::max(claim_, Position{announced() == 0 ? 0 : open_count_, announced()});
+  // Of earlier opens the claim must account for everything, whatever this one has announced since.
+  return heard.open_count < open_count_ ? heard > claim_ : heard > std::max(claim_, Position{open_count_, announced()});
 }
 
 void Witness::contradicted(const Position& heard) {
