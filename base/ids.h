@@ -93,11 +93,13 @@ struct Incarnation {
   constexpr auto operator<=>(const Incarnation&) const = default;
 };
 
-// How far a disk is known to have got: the open, and the sequence number of a durable block of its journal (rule 6).
+// How far the journal of one disk is known to have got: the newest block that is durable, by the open of the journal that wrote
+// it and its number in the chain. Positions of one disk only grow, unless the disk loses something. Position{}: nothing is known.
 struct Position {
   std::uint64_t open_count = 0;
   std::uint64_t sequence = 0;
 
+  [[nodiscard]] constexpr bool is_none() const { return *this == Position{}; }
   constexpr auto operator<=>(const Position&) const = default;
 };
 

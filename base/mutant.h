@@ -36,8 +36,13 @@ enum class Mutant : std::uint8_t {
   catchup_serves_uncommitted,
   // rule 4, who leads
   behind_candidate_leads,
+  noop_over_trimmed,
   // rule 5, identity
   reformatted_votes,
+  // rule 6, repair
+  repair_promises_early,
+  nack_unreadable,
+  stale_image_votes,
   // the journal
   torn_tail_is_data,
   misdirected_accepted,
@@ -72,7 +77,11 @@ inline constexpr std::array<std::string_view, static_cast<std::size_t>(Mutant::c
     "commit-stale-record",
     "catchup-serves-uncommitted",
     "behind-candidate-leads",
+    "noop-over-trimmed",
     "reformatted-votes",
+    "repair-promises-early",
+    "nack-unreadable",
+    "stale-image-votes",
     "torn-tail-is-data",
     "misdirected-accepted",
     "tail-resurrected",

@@ -109,6 +109,24 @@ void Acceptor::persist_members(Effects& effects) {
   held_.push({HeldReply::Kind::members, ReplicaId{}, number, Ballot{}, Slot{}, Checksum{}});
 }
 
+void Acceptor::persist_repair(Ballot bound, Slot last, Effects& effects) {
+  CHECK(can_hold());
+  const PersistNumber number = stage({.kind = wire::RecordKind::repair, .slot = last, .ballot = bound, .value = {}}, effects);
+  held_.push({HeldReply::Kind::repair, ReplicaId{}, number, bound, last, Checksum{}});
+}
+
+void Acceptor::adopt(Ballot bound) {
+  if (bound <= promised_) return;
+  promised_ = bound;
+  promise_number_ = durable_;
+}
+
+void Acceptor::install(Slot slot, Effects& effects) {
+  for (Slot open = slots_.first(); open <= std::min(slot, slots_.last()); ++open) release(slots_[open].value, effects);
+  if (slot >= slots_.last()) return slots_.reset(slot);
+  while (slots_.first() <= slot) slots_.advance();
+}
+
 void Acceptor::on_durable(PersistNumber durable) {
   CHECK_GE(durable, durable_);
   CHECK_LE(durable, staged_);
@@ -141,7 +159,7 @@ void Acceptor::check_now(Slot commit) const {
   }
   for (std::size_t i = 0; i < held_.size(); ++i) {
     CHECK_LE(held_[i].number, staged_);
-    CHECK_LE(held_[i].ballot, promised_);
+    CHECK(held_[i].ballot <= promised_ || held_[i].kind == HeldReply::Kind::repair);
     if (i > 0) CHECK_LT(held_[i - 1].number, held_[i].number);
   }
 }

@@ -34,7 +34,7 @@ struct AcceptedSlot {
 
 // A reply that waits for its record. It remembers exactly what it answers.
 struct HeldReply {
-  enum class Kind : std::uint8_t { promise, accepted, members };
+  enum class Kind : std::uint8_t { promise, accepted, members, repair };
   Kind kind = Kind::promise;
   ReplicaId to;  // may be this replica itself: its own vote counts no earlier than a peer's
   PersistNumber number;
@@ -73,8 +73,14 @@ class Acceptor {
   void learn(Ballot ballot, Slot slot, const Value& value, Effects& effects);
   void mark_chosen(Slot slot);
 
-  // A control record of the engine's own; the reply comes back from next_reply like the others.
+  // Control records of the engine's own; the replies come back from next_reply like the others.
   void persist_members(Effects& effects);
+  void persist_repair(Ballot bound, Slot last, Effects& effects);
+  // A repair of this bound is durable: as good as a promise of it.
+  void adopt(Ballot bound);
+
+  // A checkpoint of a peer stands for every slot up to this one: their bodies are released, what is accepted beyond stays.
+  void install(Slot slot, Effects& effects);
 
   void on_durable(PersistNumber durable);
   // The next held reply whose record is durable.

@@ -42,6 +42,7 @@ struct Persist {
   Slot slot;
   Ballot ballot;
   Value value;  // of accepted and chosen; for members the caller writes the uuids that Engine::member_uuids tells
+  // Of repair: `slot` and `ballot` are Doubt::last and Doubt::bound, none where there is no bound.
 };
 
 // A slot that is now committed; they come in slot order, each once. The body is alive until its release.
@@ -62,13 +63,16 @@ struct Effects {
   FixedVector<Send, 96> sends;
   FixedVector<Serve, 8> serves;
   FixedVector<Commit, 40> commits;
-  FixedVector<BodyHandle, window_slots_max + 64> releases;
+  FixedVector<BodyHandle, 2 * window_slots_max + 64> releases;
   // How many records the caller can take now, set before each call (clear keeps them). While the disk is behind or space is out,
   // these are 0: the engine then neither votes nor promises, and goes on with everything that needs no disk.
   std::size_t votes_max = decltype(persists)::capacity();
   std::size_t controls_max = decltype(persists)::capacity();
   // Set when this replica becomes leader (all values that it must re-propose are held and staged), and when it stops being it.
   bool leadership_changed = false;
+  // Not 0: this disk is older than others know. The caller puts an open count of at least this on stable storage, sends under it
+  // from then on, and tells Engine::raise_open_count. Asked for again until that was done.
+  std::uint64_t open_count_floor = 0;
   std::size_t votes = 0;     // of `persists`, those of kind accepted and chosen
   std::size_t controls = 0;  // and the others
 
@@ -81,6 +85,7 @@ struct Effects {
     votes = 0;
     controls = 0;
     leadership_changed = false;
+    open_count_floor = 0;
   }
   [[nodiscard]] bool may_stage_vote() const { return !persists.full() && votes < votes_max; }
   [[nodiscard]] bool may_stage_control() const { return !persists.full() && controls < controls_max; }
@@ -108,6 +113,7 @@ struct Counters {
   std::uint64_t conflicting_values = 0;  // two values at one (ballot, slot), or two chosen ones: a bug of a sender
   std::uint64_t step_downs = 0;
   std::uint64_t resends = 0;
+  std::uint64_t stale_found = 0;  // this disk turned out to be older than others know
 };
 
 }  // namespace synod::consensus

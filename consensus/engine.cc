@@ -30,18 +30,28 @@ Engine::Engine(const EngineOptions& options, const Restored& restored)
       self_(options.self),
       place_(configuration_.place_of(options.self)),
       timeouts_(options.timeouts),
-      acceptor_(options.window_slots, restored.promised, restored.commit),
+      acceptor_(options.window_slots, std::max(restored.promised, restored.doubt.bound), restored.commit),
       proposer_(configuration_, options.window_slots, restored.commit),
       learner_(restored.commit),
       election_(options.timeouts, options.seed),
-      identity_(configuration_, place_, options.incarnation, restored.members),
-      highest_seen_(restored.promised) {
+      identity_(configuration_, place_, options.incarnation, restored.members, options.seed),
+      witness_(configuration_, place_, options.incarnation.open_count, restored.claim, restored.heard),
+      doubt_(mutant(Mutant::nack_unreadable) ? Doubt{} : restored.doubt),
+      highest_slot_(std::max({restored.highest_slot, restored.commit, restored.doubt.last})),
+      trim_(restored.trim),
+      highest_seen_(acceptor_.promised()) {
   CHECK_NE(place_, Configuration::not_a_member);
   CHECK_LE(options.window_slots, window_slots_max);
+  if (doubt_.is_unbounded()) witness_.distrust();
+  if (!identity_.recorded()) return;
+  for (std::size_t member = 0; member < configuration_.size(); ++member) {
+    identity_.opened(member, restored.heard[member].open_count);
+  }
 }
 
 void Engine::restore(Slot slot, Ballot ballot, const Value& value, bool chosen) {
   acceptor_.restore(slot, ballot, value, chosen);
+  highest_slot_ = std::max(highest_slot_, slot);
 }
 
 const AcceptedSlot* Engine::open_slot(Slot slot) const {
@@ -77,7 +87,14 @@ bool Engine::admit(const wire::PeerMessage& message, std::size_t from) {
 
 void Engine::on_message(const wire::PeerMessage& message, BodyHandle body, Effects& effects) {
   const std::size_t from = configuration_.place_of(message.from);
+  // An old image of a disk counts its opens again: it is told what was heard of it, and nothing else.
+  const auto* hello = std::get_if<wire::Hello>(&message.payload);
+  if (hello != nullptr && hello->wants_answer != 0 && from < configuration_.size() && from != place_ &&
+      identity_.is_behind(from, message.incarnation)) {
+    return answer_hello(from, message, effects);
+  }
   if (!admit(message, from)) return release(body, effects);
+  hear_position(from, message);
   learner_.heard(from, message.commit);
   highest_seen_ = std::max(highest_seen_, message.ballot);
   if (message.ballot == proposer_.ballot()) election_.peer_heard(from);
@@ -94,9 +111,8 @@ bool Engine::wants_body(const wire::PeerMessage& message) const {
 }
 
 void Engine::handle(std::size_t from, const wire::PeerMessage& message, const wire::Hello& hello, BodyHandle, Effects& effects) {
-  if (hello.wants_answer == 0) return;
-  send(configuration_.member(from), Ballot{}, wire::Hello{0}, effects);
-  effects.sends[effects.sends.size() - 1].probe = message.probe;
+  if (hello.wants_answer != 0) return answer_hello(from, message, effects);
+  if (message.probe == identity_.question()) hear_witness(from, hello, effects);
 }
 
 void Engine::handle(std::size_t from, const wire::PeerMessage& message, const wire::Suspect&, BodyHandle, Effects& effects) {
@@ -107,7 +123,7 @@ void Engine::handle(std::size_t from, const wire::PeerMessage& message, const wi
 }
 
 void Engine::handle(std::size_t from, const wire::PeerMessage&, const wire::SuspectAnswer& answer, BodyHandle, Effects& effects) {
-  if (!election_.suspecting() || answer.lost == 0 || !may_vote()) return;
+  if (!election_.suspecting() || answer.lost == 0 || !may_promise()) return;
   election_.also_lost(from);
   if (configuration_.is_phase1_quorum(election_.lost_members())) campaign(effects);
 }
@@ -118,6 +134,8 @@ void Engine::handle(std::size_t from, const wire::PeerMessage& message, const wi
   if (message.ballot < promised() || message.ballot.replica() != candidate) {
     return send_nack(candidate, message.ballot, effects);
   }
+  // What a promise would leave out may be a chosen value. No refusal either: nothing higher was promised. It will ask again.
+  if (!may_promise()) return;
   if (message.ballot == promised()) {
     if (acceptor_.can_repeat_promise()) send_promise(candidate, message.ballot, effects);
     return;
@@ -133,7 +151,8 @@ void Engine::handle(std::size_t from, const wire::PeerMessage& message, const wi
   if (proposer_.phase() != ProposerPhase::preparing || message.ballot != proposer_.ballot()) return;
   if (proposer_.promises().has(from)) return;
   // Rule 4: below a promise's watermarks we propose nothing; we catch up first, and ask this peer again.
-  const bool behind = message.commit > commit() || promise.trim > commit() + 1;
+  const bool below_trim = promise.trim > commit() + 1;
+  const bool behind = (message.commit > commit() || below_trim) && !(below_trim && mutant(Mutant::noop_over_trimmed));
   if (behind && !mutant(Mutant::behind_candidate_leads)) return ask_catch_up(effects);
   for (const wire::PromisedSlot& slot : promise.slots) {
     if (!proposer_.report(from, slot, effects)) {
@@ -172,6 +191,7 @@ void Engine::handle(std::size_t from, const wire::PeerMessage& message, const wi
   // A value whose body we were not given (no room in the pool), or that the journal has no room for, waits for the next attempt.
   if (verdict == AcceptVerdict::vote && (record.body_bytes == 0) == (body == no_body) && effects.may_stage_vote()) {
     acceptor_.accept(record.ballot, record.slot, value_of(record, body), message.from, effects);
+    highest_slot_ = std::max(highest_slot_, record.slot);
     if (mutant(Mutant::reply_before_durable)) {
       send(message.from, record.ballot, wire::Accepted{record.slot, record.body_checksum}, effects);
     }
@@ -181,7 +201,7 @@ void Engine::handle(std::size_t from, const wire::PeerMessage& message, const wi
   if (verdict == AcceptVerdict::conflict) ++counters_.conflicting_values;
   // Rule 1: a duplicate is answered again only once durable; before that the held reply stands for it.
   if (verdict == AcceptVerdict::repeat_vote && acceptor_.is_durable(acceptor_.slots()[record.slot])) {
-    send(message.from, record.ballot, wire::Accepted{record.slot, record.body_checksum}, effects);
+    send(message.from, record.ballot, wire::Accepted{record.slot, record.body_checksum, witness_.announced()}, effects);
   }
 }
 
@@ -207,11 +227,15 @@ bool Engine::follow(std::size_t from, const wire::PeerMessage& message, Effects&
   return true;
 }
 
-void Engine::handle(std::size_t from, const wire::PeerMessage& message, const wire::Heartbeat&, BodyHandle, Effects& effects) {
+void Engine::handle(std::size_t from, const wire::PeerMessage& message, const wire::Heartbeat& heartbeat, BodyHandle,
+                    Effects& effects) {
+  witness_.heard(heartbeat.heard);
+  if (witness_.contradicts(heartbeat.heard[place_])) find_stale(heartbeat.heard[place_], effects);
   if (!follow(from, message, effects)) return;
-  // Says "I have promised nothing above this ballot"; it is no promise itself and so waits for no disk.
-  send(message.from, message.ballot, wire::HeartbeatAnswer{}, effects);
-  effects.sends[effects.sends.size() - 1].probe = message.probe;
+  // Says "I have promised nothing above this ballot"; it is no promise itself and so waits for no disk. A replica that may have
+  // forgotten a promise says only that it lives.
+  send(message.from, message.ballot, wire::HeartbeatAnswer{witness_.announced()}, effects);
+  if (confirmed()) effects.sends[effects.sends.size() - 1].probe = message.probe;
 }
 
 void Engine::handle(std::size_t from, const wire::PeerMessage& message, const wire::HeartbeatAnswer&, BodyHandle, Effects&) {
@@ -285,13 +309,15 @@ void Engine::handle(std::size_t, const wire::PeerMessage&, const wire::Chosen& c
     if (proposer_.proposed()[record.slot].present || record.slot > proposer_.last_found()) step_down(effects);
   }
   acceptor_.learn(record.ballot, record.slot, value_of(record, body), effects);
+  highest_slot_ = std::max(highest_slot_, record.slot);
 }
 
 // --- durability, commits, replies -------------------------------------------------------------------------------------------
 
-void Engine::on_durable(PersistNumber durable) {
+void Engine::on_durable(PersistNumber durable, std::uint64_t sequence) {
   if (durable > acceptor_.durable()) stall_us_ = 0;
   acceptor_.on_durable(durable);
+  witness_.durable(durable, sequence);
 }
 
 bool Engine::has_room(const Effects& effects) {
@@ -341,6 +367,7 @@ void Engine::advance_commit(Effects& effects) {
 void Engine::send_reply(const HeldReply& reply, Effects& effects) {
   switch (reply.kind) {
     case HeldReply::Kind::members: identity_.set_recorded(); return;
+    case HeldReply::Kind::repair: return repaired(reply.ballot, reply.slot);
     case HeldReply::Kind::promise:
       if (reply.to == self_) {
         if (proposer_.phase() == ProposerPhase::promising && reply.ballot == proposer_.ballot()) count_own_promise(effects);
@@ -349,10 +376,11 @@ void Engine::send_reply(const HeldReply& reply, Effects& effects) {
       }
       return;
     case HeldReply::Kind::accepted:
+      if (!confirmed()) return;  // this disk was found to be stale meanwhile: the vote may be one that it must not cast
       if (reply.to == self_) {
         count_vote(place_, reply.ballot, reply.slot, reply.checksum);
       } else {
-        send(reply.to, reply.ballot, wire::Accepted{reply.slot, reply.checksum}, effects);
+        send(reply.to, reply.ballot, wire::Accepted{reply.slot, reply.checksum, witness_.announced()}, effects);
       }
       return;
   }
@@ -362,9 +390,9 @@ void Engine::send_promise(ReplicaId to, Ballot ballot, Effects& effects) {
   // Overtaken while it waited for the disk: by a higher promise, or by an accept in this very ballot. What we could report now is
   // no longer what we held when we promised, and a list that lacks an overwritten value could hide a chosen one.
   if (ballot != promised()) return send_nack(to, ballot, effects);
-  if (acceptor_.accepted_in_promised()) return;
-  const std::size_t count = acceptor_.report(report_);
-  send(to, ballot, wire::Promise{Slot{}, acceptor_.slots().last(), std::span(report_).first(count)}, effects);
+  if (acceptor_.accepted_in_promised() || !may_promise()) return;
+  const auto list = std::span(report_).first(acceptor_.report(report_));
+  send(to, ballot, wire::Promise{trim_, acceptor_.slots().last(), list, witness_.announced()}, effects);
 }
 
 void Engine::send_nack(ReplicaId to, Ballot refused, Effects& effects) {
@@ -379,6 +407,8 @@ void Engine::on_tick(std::uint64_t now_us, Effects& effects) {
   const std::uint64_t credited_us = election_.elapse(now_us);
   if (acceptor_.staged() > acceptor_.durable()) stall_us_ += credited_us;
   if (!identity_.recorded()) return tick_identity(effects);
+  settle_doubt(effects);
+  if (needs_witnesses()) ask_witnesses(effects);
   switch (proposer_.phase()) {
     case ProposerPhase::idle: tick_follower(effects); break;
     case ProposerPhase::leading: tick_leader(effects); break;
@@ -396,13 +426,12 @@ void Engine::tick_identity(Effects& effects) {
   next_send_us_ = now_us_ + timeouts_.resend_us;
   for (std::size_t peer = 0; peer < configuration_.size(); ++peer) {
     if (peer == place_ || identity_.is_known(peer)) continue;
-    send(configuration_.member(peer), Ballot{}, wire::Hello{1}, effects);
-    effects.sends[effects.sends.size() - 1].probe = identity_.question();
+    ask_who(peer, effects);
   }
 }
 
 void Engine::tick_follower(Effects& effects) {
-  if (!election_.timed_out() || !may_vote() || stall_us_ >= timeouts_.step_down_us) return;
+  if (!election_.timed_out() || !may_promise() || stall_us_ >= timeouts_.step_down_us) return;
   if (!effects.may_stage_control()) return;
   leader_ = ReplicaId{};
   election_.back_off();

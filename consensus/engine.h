@@ -19,6 +19,7 @@
 
 #include "base/ids.h"
 #include "consensus/acceptor.h"
+#include "consensus/doubt.h"
 #include "consensus/effects.h"
 #include "consensus/election.h"
 #include "consensus/fingerprint.h"
@@ -26,6 +27,7 @@
 #include "consensus/learner.h"
 #include "consensus/proposer.h"
 #include "consensus/quorum.h"
+#include "consensus/witness.h"
 #include "wire/client.h"
 #include "wire/message.h"
 
@@ -45,6 +47,11 @@ struct Restored {
   Ballot promised;
   Slot commit;
   std::span<const wire::MemberUuid> members;  // empty: none recorded yet
+  Position claim{};                           // what the last block of the chain vouches for
+  wire::HeardTable heard{};                   // and what it knows of the others' disks
+  Doubt doubt{};        // what the journal may have lost; the last repair record, and what is missing after it
+  Slot trim{};          // the first slot kept
+  Slot highest_slot{};  // that the journal ever held a vote or a chosen value for
 };
 
 class Engine {
@@ -57,12 +64,20 @@ class Engine {
   // Inputs
   void on_message(const wire::PeerMessage& message, BodyHandle body, Effects& effects);
   [[nodiscard]] bool wants_body(const wire::PeerMessage& message) const;
-  void on_durable(PersistNumber durable);
+  // `sequence`: of the newest durable block, 0 if the caller's journal has none (then this disk has no witnesses).
+  void on_durable(PersistNumber durable, std::uint64_t sequence);
   void on_tick(std::uint64_t now_us, Effects& effects);
   // Goes on with work that is ready; true if it should be called again after these effects are carried out.
   [[nodiscard]] bool pump(Effects& effects);
   // The journal failed: this replica votes no more and leads no more; it may still learn and be read.
   void stop_voting(Effects& effects);
+
+  // The journal was trimmed: `slot` is the first one kept.
+  void set_trim(Slot slot);
+  // A checkpoint of a peer is durable here and stands for every slot up to this one. Steps down. Nothing if they are committed.
+  void install(Slot slot, Effects& effects);
+  // Effects::open_count_floor was seen to: this process has that open count from now on.
+  void raise_open_count(std::uint64_t open_count);
 
   // The leader's side
   [[nodiscard]] bool is_leader() const { return proposer_.phase() == ProposerPhase::leading; }
@@ -81,7 +96,20 @@ class Engine {
   [[nodiscard]] Ballot promised() const { return acceptor_.promised(); }
   [[nodiscard]] Slot commit() const { return learner_.commit(); }
   [[nodiscard]] Slot next_slot() const { return proposer_.next_slot(); }
-  [[nodiscard]] bool may_vote() const { return identity_.recorded() && !voting_stopped_; }
+  [[nodiscard]] bool may_vote() const { return identity_.recorded() && !voting_stopped_ && confirmed(); }
+  // To promise takes more than to vote: a promise reports everything that was ever voted for (rule 6). So does a campaign.
+  [[nodiscard]] bool may_promise() const { return may_vote() && doubt_.is_resolved(acceptor_.slots()); }
+  // Rule 6: the other members know of nothing that this disk has lost, or it is bounded what it is. A block that is written while
+  // this holds vouches for itself; one that is not repeats the claim.
+  [[nodiscard]] bool confirmed() const { return witness_.is_confirmed() && !doubt_.is_unbounded(); }
+  [[nodiscard]] const Position& claim() const { return witness_.claim(); }
+  [[nodiscard]] const Doubt& doubt() const { return doubt_; }
+  // For the header of every block: what was heard of each member's disk, and the highest slot ever held a vote or a value for.
+  [[nodiscard]] const wire::HeardTable& heard() const { return witness_.heard(); }
+  [[nodiscard]] Slot highest_slot() const { return highest_slot_; }
+  [[nodiscard]] Slot trim() const { return trim_; }
+  // The number that this process's Hellos ask with.
+  [[nodiscard]] Probe question() const { return identity_.question(); }
   // The value accepted in an open slot, or null.
   [[nodiscard]] const AcceptedSlot* open_slot(Slot slot) const;
   [[nodiscard]] FixedVector<wire::MemberUuid, members_max> member_uuids() const { return identity_.uuids(); }
@@ -91,8 +119,10 @@ class Engine {
   // The invariants that hold in every state, and those between a state and a later one. CHECKs.
   void check_now() const;
   static void check_delta(const Engine& before, const Engine& after);
-  // The logical state (see fingerprint.h). `may_campaign`: whether this replica may ever raise a ballot again.
-  void fingerprint(Fingerprint& print, bool may_campaign) const;
+  static void check_doubt(const Engine& before, const Engine& after);  // a part of it
+  // The logical state (see fingerprint.h). `may_campaign`: whether this replica may ever raise a ballot again; `may_be_asked`:
+  // whether another one may ask it what it has seen (rule 6).
+  void fingerprint(Fingerprint& print, bool may_campaign, bool may_be_asked) const;
 
  private:
   // engine.cc: inputs and the gate
@@ -127,6 +157,17 @@ class Engine {
   [[nodiscard]] bool wants_value(const wire::PeerMessage& message, const wire::RecordHeader& record) const;
   // A message that only the leader of its ballot sends: follow it, or refuse it with a nack.
   [[nodiscard]] bool follow(std::size_t from, const wire::PeerMessage& message, Effects& effects);
+
+  // engine_repair.cc: what this disk may have forgotten (rule 6)
+  void answer_hello(std::size_t from, const wire::PeerMessage& message, Effects& effects) const;
+  void hear_witness(std::size_t from, const wire::Hello& answer, Effects& effects);
+  void hear_position(std::size_t from, const wire::PeerMessage& message);
+  void find_stale(const Position& heard, Effects& effects);
+  void settle_doubt(Effects& effects);
+  void repaired(Ballot bound, Slot last);
+  void ask_witnesses(Effects& effects);
+  void ask_who(std::size_t peer, Effects& effects) const;
+  [[nodiscard]] bool needs_witnesses() const;
 
   // engine_leader.cc: what a candidate and a leader do
   void campaign(Effects& effects);
@@ -170,6 +211,13 @@ class Engine {
   Learner learner_;
   Election election_;
   Identity identity_;
+  Witness witness_;
+  Doubt doubt_;
+  // The repair record that was staged last: that there is no bound, then the bound.
+  enum class RepairStaged : std::uint8_t { none, unbounded, bounded };
+  RepairStaged repair_staged_ = RepairStaged::none;
+  Slot highest_slot_;
+  Slot trim_;
 
   std::array<wire::PromisedSlot, window_slots_max> report_{};  // the list of the promise in the current Effects
   ReplicaId leader_;                                           // as last heard; 0: unknown

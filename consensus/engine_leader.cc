@@ -128,6 +128,7 @@ void Engine::stage_proposal(const Value& value, Effects& effects) {
   proposer_.propose(slot, now_us_);
   // Our own vote goes the way of every vote: it counts when its record is durable, and the peers do not wait for that.
   acceptor_.accept(proposer_.ballot(), slot, value, self_, effects);
+  highest_slot_ = std::max(highest_slot_, slot);
   for (std::size_t peer = 0; peer < configuration_.size(); ++peer) {
     if (peer != place_) send_accept(slot, peer, effects);
   }
@@ -178,7 +179,7 @@ void Engine::send_heartbeats(Effects& effects) {
   probe_waits_ = false;
   answered_probes_[place_] = probe_;
   const std::size_t first = effects.sends.size();
-  send_to_peers(proposer_.ballot(), wire::Heartbeat{}, effects);
+  send_to_peers(proposer_.ballot(), wire::Heartbeat{witness_.announced(), witness_.heard()}, effects);
   for (std::size_t i = first; i < effects.sends.size(); ++i) effects.sends[i].probe = probe_;
 }
 

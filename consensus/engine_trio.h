@@ -89,7 +89,7 @@ class EngineTrio {
     call(engine, effects_);
     carry_out(member);
     for (bool more = true; more;) {
-      engine.on_durable(PersistNumber(records_[member]));
+      engine.on_durable(PersistNumber(records_[member]), records_[member]);
       effects_.clear();
       more = engine.pump(effects_);
       carry_out(member);

@@ -92,7 +92,32 @@ void Identity::fingerprint(Fingerprint& print) const {
   }
 }
 
-void Engine::fingerprint(Fingerprint& print, bool may_campaign) const {
+void Doubt::fingerprint(Fingerprint& print) const {
+  print.add(static_cast<std::uint64_t>(kind));
+  if (kind != Kind::bounded) return;
+  print.add(bound);
+  print.add(last);
+}
+
+void Witness::fingerprint(Fingerprint& print) const {
+  print.add(open_count_);
+  print.add(claim_.open_count);
+  print.add(claim_.sequence);
+  print.add(announced());
+  for (std::size_t label = 0; label < configuration_.size(); ++label) {
+    const Position& heard = heard_[print.member_at(label)];
+    print.add(heard.open_count);
+    print.add(heard.sequence);
+  }
+  if (confirmed_) return print.add(1U);
+  print.add(floor_);
+  print.add(answered_);
+  print.add(certain_);
+  print.add(highest_ballot_);
+  print.add(highest_slot_);
+}
+
+void Engine::fingerprint(Fingerprint& print, bool may_campaign, bool may_be_asked) const {
   acceptor_.fingerprint(print);
   proposer_.fingerprint(print);
   learner_.fingerprint(print, promised());
@@ -100,7 +125,14 @@ void Engine::fingerprint(Fingerprint& print, bool may_campaign) const {
   identity_.fingerprint(print);
   // What was seen above our promise only lifts the round of our next ballot.
   print.add(may_campaign ? highest_seen_.round() : 0U);
+  print.add(may_be_asked || doubt_.is_unbounded() ? highest_seen_ : Ballot{});
+  print.add(may_be_asked || doubt_.is_unbounded() ? highest_slot_ : Slot{});
   print.add((members_staged_ ? 2U : 0U) | (voting_stopped_ ? 1U : 0U));
+  witness_.fingerprint(print);
+  // A doubt that is resolved stays so.
+  (doubt_.is_resolved(acceptor_.slots()) ? Doubt{} : doubt_).fingerprint(print);
+  print.add(static_cast<std::uint64_t>(repair_staged_));
+  print.add(trim_);
 }
 
 }  // namespace synod::consensus

@@ -1,5 +1,7 @@
 #include "consensus/identity.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 #include "base/mutant.h"
 #include "base/prng.h"
@@ -7,13 +9,13 @@
 namespace synod::consensus {
 
 Identity::Identity(const Configuration& configuration, std::size_t self, const Incarnation& incarnation,
-                   std::span<const wire::MemberUuid> recorded)
+                   std::span<const wire::MemberUuid> recorded, std::uint64_t seed)
     : configuration_(configuration), recorded_(!recorded.empty()) {
   for (const wire::MemberUuid& member : recorded) {
     const std::size_t place = configuration_.place_of(member.replica);
     if (place != Configuration::not_a_member) uuids_[place] = member.uuid;
   }
-  std::uint64_t seed = incarnation.open_count;
+  seed = splitmix64(seed) + incarnation.open_count;
   for (const std::byte byte : incarnation.disk.bytes) seed = (seed << 8 | seed >> 56) ^ static_cast<std::uint8_t>(byte);
   question_ = Probe(splitmix64(seed));
   if (!recorded_) uuids_[self] = incarnation.disk;
@@ -49,6 +51,20 @@ bool Identity::admit(std::size_t member, const Incarnation& incarnation) {
   if (incarnation.open_count < open_counts_[member]) return false;
   open_counts_[member] = incarnation.open_count;
   return true;
+}
+
+void Identity::opened(std::size_t member, std::uint64_t open_count) {
+  open_counts_[member] = std::max(open_counts_[member], open_count);
+}
+
+bool Identity::is_behind(std::size_t member, const Incarnation& incarnation) const {
+  const bool is_known_disk = (recorded_ || all_known()) && uuids_[member] == incarnation.disk;
+  return is_known_disk && incarnation.open_count < open_counts_[member];
+}
+
+void Identity::ask_again() {
+  std::uint64_t seed = question_.value();
+  question_ = Probe(splitmix64(seed));
 }
 
 FixedVector<wire::MemberUuid, members_max> Identity::uuids() const {

@@ -26,7 +26,7 @@ namespace synod::consensus {
 class Identity {
  public:
   Identity(const Configuration& configuration, std::size_t self, const Incarnation& incarnation,
-           std::span<const wire::MemberUuid> recorded);
+           std::span<const wire::MemberUuid> recorded, std::uint64_t seed);
 
   // All members' uuids are on stable storage: this replica may vote.
   [[nodiscard]] bool recorded() const { return recorded_; }
@@ -34,12 +34,21 @@ class Identity {
   [[nodiscard]] bool all_known() const;
   [[nodiscard]] bool is_known(std::size_t member) const { return !uuids_[member].is_none(); }
 
-  // The number of this incarnation that our Hellos ask with and their answers bring back.
+  // The number of this process that our Hellos ask with and their answers bring back. (Not only of this incarnation: an image of
+  // a disk counts its opens again.)
   [[nodiscard]] Probe question() const { return question_; }
   // A Hello of a member, which answers our question or asks its own. False: it is refused.
   [[nodiscard]] bool hello(std::size_t member, const Incarnation& incarnation, bool is_answer, Probe probe);
   // Any other message of a member. False: it is dropped.
   [[nodiscard]] bool admit(std::size_t member, const Incarnation& incarnation);
+
+  // A member's disk is known to have been opened so often.
+  void opened(std::size_t member, std::uint64_t open_count);
+  [[nodiscard]] std::uint64_t open_count(std::size_t member) const { return open_counts_[member]; }
+  // A known disk that counts its opens lower than it did.
+  [[nodiscard]] bool is_behind(std::size_t member, const Incarnation& incarnation) const;
+  // From now on this process asks another question.
+  void ask_again();
 
   // What the members record says.
   [[nodiscard]] FixedVector<wire::MemberUuid, members_max> uuids() const;

@@ -38,6 +38,7 @@ class Learner {
     return next.present() && (next.chosen || (voted_with_leader && commit_ < watermark_));
   }
   void advance() { ++commit_; }
+  void install(Slot commit) { commit_ = commit; }
 
   void fingerprint(Fingerprint& print, Ballot promised) const;
 

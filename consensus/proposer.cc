@@ -112,6 +112,12 @@ void Proposer::stop(Effects& effects) {
   phase_ = ProposerPhase::idle;
 }
 
+void Proposer::rebase(Slot commit) {
+  CHECK(phase_ == ProposerPhase::idle);
+  found_.reset(commit);
+  proposed_.reset(commit);
+}
+
 void Proposer::check_now(Slot commit) const {
   CHECK_EQ(found_.first(), commit + 1);
   CHECK_EQ(proposed_.first(), commit + 1);

@@ -89,6 +89,9 @@ class Proposer {
   // Back to idle; fetched bodies are released. `commit` rebases the windows.
   void stop(Effects& effects);
 
+  // Everything up to `commit` is committed; idle.
+  void rebase(Slot commit);
+
   void check_now(Slot commit) const;
   void fingerprint(Fingerprint& print) const;
 

@@ -3,6 +3,7 @@
 // Any phase-1 quorum meets any phase-2 quorum: q1 + q2 > n (Howard, Malkhi, Spiegelman, "Flexible Paxos", OPODIS 2016).
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstdint>
@@ -34,7 +35,7 @@ class MemberSet {
 };
 static_assert(members_max <= 8);
 
-// Who votes, and how many votes make a quorum.
+// Who votes, and how many votes make a quorum. Members have places in the order of their ids.
 class Configuration {
  public:
   // Majorities.
@@ -51,6 +52,8 @@ class Configuration {
       CHECK(member != ReplicaId{});
       members_.push_back(member);
     }
+    // So that a place means the same member to everybody, however a configuration file lists them.
+    std::ranges::sort(members_);
   }
 
   static constexpr std::size_t not_a_member = members_max;
@@ -70,6 +73,7 @@ class Configuration {
   }
   // Whether every phase-1 quorum has a member in `set`: nobody outside it can have been promised to behind its back.
   [[nodiscard]] constexpr bool meets_every_phase1_quorum(MemberSet set) const { return set.size() + phase1_ > size(); }
+  [[nodiscard]] constexpr bool meets_every_phase2_quorum(MemberSet set) const { return set.size() + phase2_ > size(); }
 
  private:
   FixedVector<ReplicaId, members_max> members_;

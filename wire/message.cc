@@ -7,6 +7,22 @@ namespace synod::wire {
 namespace {
 
 // The fixed parts of payloads. A message with none of these has an empty payload.
+struct HelloFormat {
+  std::uint8_t flag = 0;
+  std::uint8_t second_flag = 0;
+  std::uint8_t zero[6] = {};
+  Position position;
+  Ballot highest_ballot;
+  Slot highest_slot;
+};
+static_assert(Format<HelloFormat> && sizeof(HelloFormat) == 40);
+
+struct HeartbeatFormat {
+  std::uint64_t sequence = 0;
+  HeardTable heard{};
+};
+static_assert(Format<HeartbeatFormat> && sizeof(HeartbeatFormat) == 8 + members_max * sizeof(Position));
+
 struct FlagFormat {
   std::uint8_t flag = 0;
   std::uint8_t zero[7] = {};
@@ -16,17 +32,19 @@ static_assert(Format<FlagFormat> && sizeof(FlagFormat) == 8);
 struct PromiseFormat {
   Slot trim;
   Slot to;
+  std::uint64_t sequence = 0;
   std::uint32_t count = 0;
   std::uint32_t zero = 0;
 };
-static_assert(Format<PromiseFormat> && sizeof(PromiseFormat) == 24);
+static_assert(Format<PromiseFormat> && sizeof(PromiseFormat) == 32);
 
 struct AcceptedFormat {
   Slot slot;
   Checksum checksum;
   std::uint32_t zero = 0;
+  std::uint64_t sequence = 0;
 };
-static_assert(Format<AcceptedFormat> && sizeof(AcceptedFormat) == 16);
+static_assert(Format<AcceptedFormat> && sizeof(AcceptedFormat) == 24);
 
 struct FetchFormat {
   Slot slot;
@@ -60,6 +78,9 @@ Decoded decode_fixed(Bytes payload, Make make) {
   if constexpr (requires { fixed.flag; }) {
     if (fixed.flag > 1) return std::unexpected(MessageFault::bad_reserved);
   }
+  if constexpr (requires { fixed.second_flag; }) {
+    if (fixed.second_flag > 1) return std::unexpected(MessageFault::bad_reserved);
+  }
   return make(fixed);
 }
 
@@ -88,21 +109,25 @@ Decoded decode_promise(Bytes payload, std::span<PromisedSlot> slots) {
     if (slots[i].body_bytes > body_bytes_max) return std::unexpected(MessageFault::bad_length);
     previous = slots[i].slot;
   }
-  return Promise{fixed.trim, fixed.to, slots.first(fixed.count)};
+  return Promise{fixed.trim, fixed.to, slots.first(fixed.count), fixed.sequence};
 }
 
 Decoded decode_payload(MessageType type, Bytes payload, std::span<PromisedSlot> slots) {
   switch (type) {
-    case MessageType::hello: return decode_fixed<FlagFormat>(payload, [](auto f) { return Hello{f.flag}; });
+    case MessageType::hello:
+      return decode_fixed<HelloFormat>(
+          payload, [](auto f) { return Hello{f.flag, f.second_flag, f.position, f.highest_ballot, f.highest_slot}; });
     case MessageType::suspect: return decode_empty<Suspect>(payload);
     case MessageType::suspect_answer: return decode_fixed<FlagFormat>(payload, [](auto f) { return SuspectAnswer{f.flag}; });
     case MessageType::prepare: return decode_empty<Prepare>(payload);
     case MessageType::promise: return decode_promise(payload, slots);
     case MessageType::accept: return decode_record_message<Accept>(payload);
-    case MessageType::accepted: return decode_fixed<AcceptedFormat>(payload, [](auto f) { return Accepted{f.slot, f.checksum}; });
+    case MessageType::accepted:
+      return decode_fixed<AcceptedFormat>(payload, [](auto f) { return Accepted{f.slot, f.checksum, f.sequence}; });
     case MessageType::nack: return decode_fixed<std::uint64_t>(payload, [](auto f) { return Nack{Ballot::from_packed(f)}; });
-    case MessageType::heartbeat: return decode_empty<Heartbeat>(payload);
-    case MessageType::heartbeat_answer: return decode_empty<HeartbeatAnswer>(payload);
+    case MessageType::heartbeat:
+      return decode_fixed<HeartbeatFormat>(payload, [](auto f) { return Heartbeat{f.sequence, f.heard}; });
+    case MessageType::heartbeat_answer: return decode_fixed<std::uint64_t>(payload, [](auto f) { return HeartbeatAnswer{f}; });
     case MessageType::fetch:
       return decode_fixed<FetchFormat>(payload, [](auto f) { return Fetch{f.slot, f.accepted, f.checksum}; });
     case MessageType::value: return decode_record_message<Value>(payload);
@@ -129,7 +154,8 @@ EncodedPayload encode_record(MessageType type, const RecordView& record, Mutable
 }
 
 EncodedPayload encode_promise(const Promise& promise, MutableBytes scratch) {
-  store(scratch, PromiseFormat{promise.trim, promise.to, static_cast<std::uint32_t>(promise.slots.size())});
+  const auto count = static_cast<std::uint32_t>(promise.slots.size());
+  store(scratch, PromiseFormat{promise.trim, promise.to, promise.sequence, count});
   const Bytes list = std::as_bytes(promise.slots);
   copy(scratch.subspan(sizeof(PromiseFormat)), list);
   return {MessageType::promise, scratch.first(sizeof(PromiseFormat) + list.size()), {}};
@@ -162,16 +188,27 @@ std::expected<PeerMessage, MessageFault> decode_peer_message(const PacketHeader&
 EncodedPayload encode_peer_payload(const PeerPayload& payload, std::span<std::byte, encode_scratch_bytes> scratch) {
   return std::visit(
       Overload{
-          [&](const Hello& m) { return encode_fixed(MessageType::hello, FlagFormat{m.wants_answer}, scratch); },
+          [&](const Hello& m) {
+            return encode_fixed(MessageType::hello,
+                                HelloFormat{.flag = m.wants_answer,
+                                            .second_flag = m.is_certain,
+                                            .position = m.position,
+                                            .highest_ballot = m.highest_ballot,
+                                            .highest_slot = m.highest_slot},
+                                scratch);
+          },
           [&](const Suspect&) { return EncodedPayload{MessageType::suspect, {}, {}}; },
           [&](const SuspectAnswer& m) { return encode_fixed(MessageType::suspect_answer, FlagFormat{m.lost}, scratch); },
           [&](const Prepare&) { return EncodedPayload{MessageType::prepare, {}, {}}; },
           [&](const Promise& m) { return encode_promise(m, scratch); },
           [&](const Accept& m) { return encode_record(MessageType::accept, m.record, scratch); },
-          [&](const Accepted& m) { return encode_fixed(MessageType::accepted, AcceptedFormat{m.slot, m.checksum}, scratch); },
+          [&](const Accepted& m) {
+            return encode_fixed(MessageType::accepted,
+                                AcceptedFormat{.slot = m.slot, .checksum = m.checksum, .sequence = m.sequence}, scratch);
+          },
           [&](const Nack& m) { return encode_fixed(MessageType::nack, m.refused.value(), scratch); },
-          [&](const Heartbeat&) { return EncodedPayload{MessageType::heartbeat, {}, {}}; },
-          [&](const HeartbeatAnswer&) { return EncodedPayload{MessageType::heartbeat_answer, {}, {}}; },
+          [&](const Heartbeat& m) { return encode_fixed(MessageType::heartbeat, HeartbeatFormat{m.sequence, m.heard}, scratch); },
+          [&](const HeartbeatAnswer& m) { return encode_fixed(MessageType::heartbeat_answer, m.sequence, scratch); },
           [&](const Fetch& m) { return encode_fixed(MessageType::fetch, FetchFormat{m.slot, m.accepted, m.checksum}, scratch); },
           [&](const Value& m) { return encode_record(MessageType::value, m.record, scratch); },
           [&](const CatchUp& m) { return encode_fixed(MessageType::catch_up, CatchUpFormat{m.from, m.to}, scratch); },

@@ -4,6 +4,7 @@
 // those are in `PeerMessage`. What a message means by `ballot` is said at each struct.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <expected>
 #include <span>
@@ -17,10 +18,21 @@
 
 namespace synod::wire {
 
-// "This is my disk." Sent until every initial member is known (rule 5). ballot: none; probe: the number of the asker's question,
-// which the answer repeats: only an answer to a question of this incarnation introduces a disk.
+static_assert(Format<Position> && sizeof(Position) == 16);
+
+// The newest position that is known of each member's disk, in the order of the members' ids; none where nothing is known.
+using HeardTable = std::array<Position, members_max>;
+
+// "This is my disk, and this is how far I know it to have got: do you know more?" Sent until every initial member is known
+// (rule 5) and until enough members have answered that they do not (rule 6). ballot: none; probe: the number of the asker's
+// question, which the answer repeats: only an answer to a question of this process introduces a disk, or vouches for one.
 struct Hello {
   std::uint8_t wants_answer = 0;
+  // In an answer: the answerer's own disk is vouched for and has lost nothing of unknown extent, so what follows is all it knew.
+  std::uint8_t is_certain = 0;
+  Position position;      // a question: the asker's claim; an answer: what the answerer has heard of the asker's disk
+  Ballot highest_ballot;  // that the sender has seen
+  Slot highest_slot;      // that the sender ever held a vote or a chosen value for
 };
 
 // "I have lost the leader; have you?" Asked before a ballot is raised. ballot: the highest that the asker knows.
@@ -50,6 +62,7 @@ struct Promise {
   Slot trim;                            // everything below may be gone
   Slot to;                              // end of the range that this promise speaks of
   std::span<const PromisedSlot> slots;  // valid while the message is handled; at most window_slots_max
+  std::uint64_t sequence = 0;           // see Accepted
 };
 
 // Phase 2, request: "accept this record". ballot: the leader's, equal to the record's.
@@ -58,9 +71,12 @@ struct Accept {
 };
 
 // Phase 2, durable answer. ballot: the one voted in. The checksum says which value.
+// `sequence` (of promises, heartbeats and their answers, too) is the newest durable block of the sender's journal: with the open
+// count of its incarnation, the position of its disk. 0: it says nothing about it.
 struct Accepted {
   Slot slot;
   Checksum checksum;
+  std::uint64_t sequence = 0;
 };
 
 // A refusal. ballot: the refuser's promised ballot, higher than the refused one.
@@ -68,11 +84,17 @@ struct Nack {
   Ballot refused;
 };
 
-// The leader lives. ballot: the leader's; probe: its newest (rule 7). Never waits for a disk.
-struct Heartbeat {};
+// The leader lives. ballot: the leader's; probe: its newest (rule 7). Never waits for a disk. The table makes every member a
+// witness of every other's disk (rule 6).
+struct Heartbeat {
+  std::uint64_t sequence = 0;
+  HeardTable heard{};
+};
 
-// "I have promised nothing above `ballot`." probe: the one answered.
-struct HeartbeatAnswer {};
+// "I have promised nothing above `ballot`." probe: the one answered; 0: the sender lives and says nothing about its promises.
+struct HeartbeatAnswer {
+  std::uint64_t sequence = 0;
+};
 
 // Phase 1, a candidate asks for a value that a promise reported. ballot: the candidate's.
 struct Fetch {
@@ -134,7 +156,7 @@ struct EncodedPayload {
   Bytes body;
 };
 
-inline constexpr std::size_t encode_scratch_bytes = 24 + window_slots_max * sizeof(PromisedSlot);
+inline constexpr std::size_t encode_scratch_bytes = 32 + window_slots_max * sizeof(PromisedSlot);
 
 [[nodiscard]] EncodedPayload encode_peer_payload(const PeerPayload& payload, std::span<std::byte, encode_scratch_bytes> scratch);
 

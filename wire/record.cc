@@ -12,6 +12,16 @@ std::uint32_t header_checksum(const RecordHeader& header) {
   return crc32c(bytes_of(header).first(checksummed_bytes));
 }
 
+// What the kinds of the journal itself may say. (The others are older than this rule.)
+bool is_well_placed(const RecordHeader& header) {
+  switch (header.kind) {
+    case RecordKind::checkpoint: return header.ballot.is_none();
+    case RecordKind::index:
+    case RecordKind::trim: return header.ballot.is_none() && header.slot != Slot{};
+    default: return true;
+  }
+}
+
 }  // namespace
 
 const char* name(RecordFault fault) {
@@ -22,6 +32,7 @@ const char* name(RecordFault fault) {
     case RecordFault::bad_length: return "length";
     case RecordFault::bad_body_checksum: return "body checksum";
     case RecordFault::bad_reserved: return "reserved bytes";
+    case RecordFault::bad_place: return "slot or ballot";
   }
   return "unknown";
 }
@@ -38,6 +49,8 @@ std::expected<RecordHeader, RecordFault> decode_record_header(Bytes from) {
   if (header.kind < RecordKind::accepted || header.kind > RecordKind::repair) return std::unexpected(RecordFault::bad_kind);
   if (!is_zero(bytes_of(header.zero))) return std::unexpected(RecordFault::bad_reserved);
   if (header.body_bytes > body_bytes_max) return std::unexpected(RecordFault::bad_length);
+  if (header.kind == RecordKind::repair && header.body_bytes != 0) return std::unexpected(RecordFault::bad_length);
+  if (!is_well_placed(header)) return std::unexpected(RecordFault::bad_place);
   return header;
 }
 

@@ -20,11 +20,12 @@ enum class RecordKind : std::uint8_t {
   chosen = 2,    // learned from a peer that knew it committed; the ballot is the one of the peer's record
   promise = 3,   // this acceptor promised `ballot`; slot is 0, no body
   members = 4,   // the uuids of all initial members; slot and ballot are 0, the body is a MembersBody
-  // On disk only:
-  checkpoint = 5,  // one part of a checkpoint of everything up to `slot`; ballot is 0
-  index = 6,       // a page of the slot index, from `slot` on; ballot is 0
-  trim = 7,        // everything below `slot` may go; ballot is 0, no body
-  repair = 8,      // what this acceptor held is in doubt up to `slot`, in ballots below `ballot` (0: unknown); no body
+  // Of the journal itself; the ballot is 0 in the first three.
+  checkpoint = 5,  // one part of the state after `slot`
+  index = 6,       // one page of the slot index, whose first slot is `slot`
+  trim = 7,        // `slot` is the first one kept
+  repair = 8,  // records were lost here (consensus/doubt.h): of ballots up to `ballot` (0: nobody knows) and slots up to `slot`;
+               // no body
 };
 
 struct RecordHeader {
@@ -48,7 +49,15 @@ struct MemberUuid {
 
 static_assert(Format<MemberUuid> && sizeof(MemberUuid) == 24);
 
-enum class RecordFault : std::uint8_t { too_short, bad_header_checksum, bad_kind, bad_length, bad_body_checksum, bad_reserved };
+enum class RecordFault : std::uint8_t {
+  too_short,
+  bad_header_checksum,
+  bad_kind,
+  bad_length,
+  bad_body_checksum,
+  bad_reserved,
+  bad_place,
+};
 
 [[nodiscard]] const char* name(RecordFault fault);
 

@@ -93,6 +93,8 @@ void Cluster::step(std::size_t place, const std::function<void(Engine&)>& call) 
   }
   member.engine->check_now();
   Engine::check_delta(before, *member.engine);
+  stale_found_ += member.engine->counters().stale_found - before.counters().stale_found;
+  if (before.doubt().is_unbounded() && !member.engine->doubt().is_unbounded()) ++repairs_;
   elections_ += member.engine->counters().elections - before.counters().elections;
   check_bodies(place);
   if (member.engine->counters().conflicting_values != 0) oracle_.fail("an engine met two values where there must be one");
@@ -116,6 +118,10 @@ void Cluster::carry_out(std::size_t place) {
     --member.bodies_alive;
   }
   if (effects_.leadership_changed) rebuild_proposed(member);
+  if (effects_.open_count_floor > member.open_count) {
+    member.open_count = effects_.open_count_floor;
+    member.engine->raise_open_count(member.open_count);
+  }
 }
 
 // An idle proposer holds no body, so the pool holds exactly those of the open slots.

@@ -17,6 +17,7 @@
 #include "base/prng.h"
 #include "consensus/engine.h"
 #include "consensus/log_state.h"
+#include "tests/consensus/disk_model.h"
 #include "tests/consensus/oracle.h"
 
 namespace synod::consensus::testing {
@@ -52,14 +53,6 @@ struct Packet {
   std::vector<std::byte> body;            // of a record
 };
 
-// One record on a member's disk.
-struct DiskRecord {
-  Persist record;
-  std::vector<std::byte> body;
-  Slot commit;  // the watermark that the block around it carries
-  FixedVector<wire::MemberUuid, members_max> members;
-};
-
 // A body in a member's pool. Handles are never reused, so that a use after release is seen.
 struct PoolBody {
   std::vector<std::byte> bytes;
@@ -78,6 +71,8 @@ struct Member {
   Uuid disk_uuid;
   std::uint64_t open_count = 0;
   bool was_formatted_again = false;
+  bool has_lost_records = false;
+  bool is_tail_missing = false;  // and its superblock knows
   // The disk
   std::vector<DiskRecord> disk;
   std::size_t durable = 0;  // records
@@ -126,6 +121,12 @@ class Cluster {
   void crash(std::size_t place);
   void start(std::size_t place);
   void format_again(std::size_t place);  // of a crashed member: a new, empty disk under the old id
+  // Of a crashed member's durable records: one in the middle; the last ones, and its superblock knows of it; the last ones, and
+  // only the others can know, if enough of them do (`image`: the whole disk is as it was then, its open count too). False: there
+  // is nothing there to lose.
+  bool lose_middle(std::size_t place);
+  bool lose_tail(std::size_t place);
+  bool go_back(std::size_t place, bool image);
   void stall_disk(std::size_t member) { members_[member].is_stalled = true; }
   void resume_disk(std::size_t member);
   void cut(std::size_t from, std::size_t to) { cuts_.insert({from, to}); }
@@ -153,6 +154,11 @@ class Cluster {
   [[nodiscard]] std::uint64_t void_slots() const { return void_slots_; }
   [[nodiscard]] std::uint64_t reads() const { return reads_; }
   [[nodiscard]] std::uint64_t elections() const { return elections_; }
+  // How often a disk was found to be stale, and how often a replica started in doubt.
+  [[nodiscard]] std::uint64_t stale_found() const { return stale_found_; }
+  [[nodiscard]] std::uint64_t bounded_starts() const { return bounded_starts_; }
+  [[nodiscard]] std::uint64_t unbounded_starts() const { return unbounded_starts_; }
+  [[nodiscard]] std::uint64_t repairs() const { return repairs_; }
 
  private:
   void at(std::uint64_t time_us, std::function<void()> event);
@@ -161,6 +167,10 @@ class Cluster {
   void stage(Member& member, const Persist& persist);
   void schedule_disk(std::size_t place);
   void became_durable(std::size_t place, std::size_t index);
+  void index_disk(Member& member);
+  void cut_disk(std::size_t place, std::size_t records);
+  [[nodiscard]] bool would_be_found(std::size_t place, std::size_t records) const;
+  void restore_slots(std::size_t place, Slot commit);
   void transmit(std::size_t place, const Send& send);
   void post(std::size_t from, Packet packet);
   void deliver(std::size_t place, const Packet& packet);
@@ -189,6 +199,10 @@ class Cluster {
   std::uint64_t void_slots_ = 0;
   std::uint64_t elections_ = 0;
   std::uint64_t reads_ = 0;
+  std::uint64_t stale_found_ = 0;
+  std::uint64_t bounded_starts_ = 0;
+  std::uint64_t unbounded_starts_ = 0;
+  std::uint64_t repairs_ = 0;
   Slot committed_;  // by any member
   bool clients_run_ = true;
   Effects effects_;

@@ -16,13 +16,34 @@ Driver::Driver(const DriverOptions& options) {
     uuids.push_back({.replica = ReplicaId(id), .uuid = uuid_of(id)});
   }
   if (!options.knows_members) uuids.clear();
-  engine_ = std::make_unique<Engine>(EngineOptions{.self = ReplicaId(options.self),
-                                                   .configuration = Configuration(members),
-                                                   .incarnation = {uuid_of(options.self), options.open_count},
-                                                   .window_slots = options.window_slots,
-                                                   .timeouts = {},
-                                                   .seed = 1},
-                                     Restored{options.promised, options.commit, uuids});
+  const bool has_sizes = options.phase1 != 0;
+  engine_ = std::make_unique<Engine>(
+      EngineOptions{.self = ReplicaId(options.self),
+                    .configuration = has_sizes ? Configuration(members, options.phase1, options.phase2) : Configuration(members),
+                    .incarnation = {uuid_of(options.self), options.open_count},
+                    .window_slots = options.window_slots,
+                    .timeouts = {},
+                    .seed = 1},
+      Restored{.promised = options.promised,
+               .commit = options.commit,
+               .members = uuids,
+               .claim = options.claim,
+               .heard = options.heard,
+               .doubt = options.doubt,
+               .highest_slot = options.highest_slot});
+  if (options.knows_members && options.is_confirmed) confirm();
+}
+
+void Driver::confirm() {
+  for (std::uint16_t peer = 1; peer <= engine_->configuration().size(); ++peer) answer(peer, wire::Hello{.is_certain = 1});
+}
+
+void Driver::install(Slot slot) {
+  step([&] { engine_->install(slot, effects_); });
+}
+
+void Driver::restore(std::uint64_t slot, Ballot ballot, std::uint32_t checksum, bool chosen) {
+  engine_->restore(Slot(slot), ballot, {Checksum(checksum), 8, new_body()}, chosen);
 }
 
 BodyHandle Driver::new_body() {
@@ -54,7 +75,7 @@ void Driver::hear(const wire::PeerMessage& heard) {
 }
 
 void Driver::make_durable(std::uint64_t number) {
-  step([&] { engine_->on_durable(PersistNumber(number)); });
+  step([&] { engine_->on_durable(PersistNumber(number), number); });
 }
 
 void Driver::tick(std::uint64_t us) {
@@ -116,6 +137,7 @@ void Driver::step(Call&& call) {
 
 void Driver::carry_out() {
   for (const Persist& persist : effects_.persists) persists.push_back(persist);
+  if (effects_.open_count_floor != 0) open_count_floor_ = effects_.open_count_floor;
   persisted_ += effects_.persists.size();
   for (Send send : effects_.sends) {
     EXPECT_TRUE(send.body == no_body || bodies_[send.body.value()]) << "sent after its release";

@@ -28,6 +28,14 @@ struct DriverOptions {
   Ballot promised;
   Slot commit;
   std::uint64_t open_count = 1;
+  // Of rule 6. `is_confirmed`: all peers have answered already that they have heard no more of this disk.
+  bool is_confirmed = true;
+  Position claim{};
+  wire::HeardTable heard{};
+  Doubt doubt{};
+  Slot highest_slot{};
+  std::size_t phase1 = 0;  // 0: majorities
+  std::size_t phase2 = 0;
 };
 
 class Driver {
@@ -54,6 +62,14 @@ class Driver {
   void pass(std::uint64_t us);
   Slot propose(std::uint32_t checksum, std::uint32_t bytes = 8);
   void stop_voting();
+  void set_trim(Slot slot) { engine_->set_trim(slot); }
+  void install(Slot slot);
+  void restore(std::uint64_t slot, Ballot ballot, std::uint32_t checksum, bool chosen = false);
+  // Every peer, or one, answers this process's question.
+  void confirm();
+  void answer(std::uint16_t from, const wire::Hello& answer) { hear(from, Ballot{}, answer, {}, engine_->question()); }
+  // What the engine last asked the caller to raise its open count to.
+  [[nodiscard]] std::uint64_t open_count_floor() const { return open_count_floor_; }
 
   // Follower -> leader, answered by the peers 2 .. quorum with empty promises.
   void lead(std::span<const wire::PromisedSlot> found = {});
@@ -90,6 +106,7 @@ class Driver {
   std::size_t alive_ = 0;
   std::uint64_t persisted_ = 0;
   std::uint64_t now_us_ = 1'000'000;
+  std::uint64_t open_count_floor_ = 0;
   std::vector<std::unique_ptr<std::vector<wire::PromisedSlot>>> lists_;  // what the promises in `sends` point to
 };
 

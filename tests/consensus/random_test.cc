@@ -48,10 +48,28 @@ std::size_t disks_to_lose(const ClusterOptions& options) {
   return options.members - std::max(phase1, phase2);
 }
 
+// A disk of the budget loses records. One that lost some may lose more, as long as the rest bounds them.
+void lose_records(Cluster& cluster, std::size_t member, std::size_t& disks_left) {
+  Prng& prng = cluster.prng();
+  const bool is_bad = cluster.member(member).has_lost_records;
+  if (cluster.member(member).was_formatted_again || (disks_left == 0 && !is_bad)) return;
+  cluster.crash(member);
+  bool has_lost = false;
+  const std::uint64_t kind = is_bad ? 0 : prng.below(4);
+  switch (kind) {
+    case 0: has_lost = cluster.lose_middle(member); break;
+    case 1: has_lost = cluster.lose_tail(member); break;
+    default: has_lost = cluster.go_back(member, kind == 2); break;
+  }
+  if (has_lost && !is_bad) --disks_left;
+  if (has_lost && kind > 1) disks_left = 0;  // a second one might be a witness of the first
+  if (prng.chance(3, 4)) cluster.start(member);
+}
+
 void random_fault(Cluster& cluster, std::size_t& disks_left) {
   Prng& prng = cluster.prng();
   const std::size_t member = prng.below(cluster.size());
-  switch (prng.below(12)) {
+  switch (prng.below(14)) {
     case 0:
     case 1: cluster.crash(member); break;
     case 2:
@@ -63,6 +81,8 @@ void random_fault(Cluster& cluster, std::size_t& disks_left) {
     case 8: cluster.heal_links(); break;
     case 9: cluster.stall_disk(member); break;
     case 10: cluster.resume_disk(member); break;
+    case 11:
+    case 12: lose_records(cluster, member, disks_left); break;
     default:
       if (const auto leader = cluster.leader(); leader && prng.chance(1, 2)) return cluster.crash(*leader);
       if (disks_left == 0 || !prng.chance(1, 4) || cluster.member(member).was_formatted_again) break;
@@ -87,6 +107,10 @@ struct Totals {
   std::uint64_t void_slots = 0;
   std::uint64_t elections = 0;
   std::uint64_t reads = 0;
+  std::uint64_t stale = 0;
+  std::uint64_t bounded = 0;
+  std::uint64_t unbounded = 0;
+  std::uint64_t repairs = 0;
 };
 
 std::string run_one(std::uint64_t seed, Totals& totals) {
@@ -109,6 +133,10 @@ std::string run_one(std::uint64_t seed, Totals& totals) {
   totals.void_slots += cluster.void_slots();
   totals.elections += cluster.elections();
   totals.reads += cluster.reads();
+  totals.stale += cluster.stale_found();
+  totals.bounded += cluster.bounded_starts();
+  totals.unbounded += cluster.unbounded_starts();
+  totals.repairs += cluster.repairs();
   if (!cluster.failure().empty()) return cluster.failure();
   if (!progress) return "no progress in peace";
   return agreed ? "" : "the members did not come to hold the same log";
@@ -132,10 +160,13 @@ TEST(RandomRuns, AgreementAndProgressUnderFaults) {
   }
   fmt::print("{} runs: {} slots chosen, {} void, {} elections, {} reads\n", seeds, totals.slots, totals.void_slots,
              totals.elections, totals.reads);
+  fmt::print("{} stale disks found, {} starts with a bounded doubt, {} without a bound, {} repaired\n", totals.stale,
+             totals.bounded, totals.unbounded, totals.repairs);
   // The runs are worth nothing if they do not meet what they are for.
   EXPECT_GT(totals.slots, seeds * 20);
   EXPECT_GT(totals.reads, seeds * 20);
   EXPECT_TRUE(seeds < 100 || totals.void_slots > 0);
+  EXPECT_TRUE(seeds < 1000 || (totals.stale > seeds / 100 && totals.bounded > seeds / 100 && totals.repairs > seeds / 100));
 }
 
 }  // namespace

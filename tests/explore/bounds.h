@@ -13,6 +13,9 @@ struct Bounds {
   std::uint32_t campaigns = 2;  // of one proposer
   std::uint64_t slots = 1;      // a leader proposes values of its own up to this slot
   std::uint32_t crashes = 0;    // in the whole cluster
+  // Faults of disks (rule 6): a crash may lose one durable record in the middle, or any number at the end.
+  bool lost_middles = false;
+  bool lost_tails = false;
   std::size_t window_slots = 2;
   bool slow_disks = true;  // else every record is durable at once
   bool nacks = false;      // else they are lost: all they do is to end a phase 1 or a leadership

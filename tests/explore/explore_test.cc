@@ -6,14 +6,14 @@
 namespace synod::consensus::explore {
 namespace {
 
-void explore_all(const Bounds& bounds, std::uint64_t states_min) {
+void explore_all(const Bounds& bounds, std::uint64_t states_min, std::uint64_t ballots_min = 2) {
   Explorer explorer(bounds);
   EXPECT_TRUE(explorer.run()) << explorer.failure() << "\n" << ::testing::PrintToString(explorer.trace());
   const Totals& totals = explorer.totals();
   EXPECT_EQ(totals.frontier, 0U);
   // An exploration that meets nothing shows nothing.
   EXPECT_GT(totals.states, states_min);
-  EXPECT_GT(totals.ballots_voted, 1U);
+  EXPECT_GE(totals.ballots_voted, ballots_min);
   EXPECT_EQ(totals.slots_chosen, bounds.slots);
   EXPECT_EQ(totals.commits, bounds.slots * bounds.members);
 }
@@ -40,6 +40,14 @@ TEST(Explore, TwoSlotsOnFastDisksAgree) {
 
 TEST(Explore, FiveMembersAgree) {
   explore_all({.members = 5, .proposers = 1, .campaigns = 2, .slow_disks = false}, 10'000);
+}
+
+TEST(Explore, ALostRecordInTheMiddleIsBoundedByItsNeighbours) {
+  explore_all({.campaigns = 1, .crashes = 1, .lost_middles = true, .slow_disks = false}, 2'000'000);
+}
+
+TEST(Explore, ALostTailIsBoundedByEverybodysWord) {
+  explore_all({.proposers = 1, .campaigns = 1, .crashes = 1, .lost_tails = true, .slow_disks = false}, 10'000, 1);
 }
 
 TEST(Explore, AReplicaThatForgetsItsDiskIsFound) {

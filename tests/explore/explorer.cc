@@ -197,8 +197,13 @@ std::string Explorer::describe(const Action& action) const {
       return fmt::format("replica {} hears {}: {}", place, message.from + 1, explore::describe(message));
     }
     case ActionKind::durable: return fmt::format("replica {}: {} more staged records are durable", place, action.argument);
-    case ActionKind::crash:
-      return fmt::format("replica {} crashes and starts again; {} staged records survive", place, action.argument);
+    case ActionKind::crash: {
+      const std::uint32_t loss = action.argument >> Loss::shift;
+      std::string text = fmt::format("replica {} crashes and starts again; {} staged records survive", place,
+                                     action.argument & ((1U << Loss::shift) - 1));
+      if (loss > Loss::tails) return text + fmt::format(", the last {} durable ones are lost", loss - Loss::tails);
+      return loss == Loss::none ? text : text + fmt::format(", durable record {} is lost", loss);
+    }
     case ActionKind::campaign: return fmt::format("replica {} loses patience and campaigns", place);
     case ActionKind::propose: return fmt::format("replica {} proposes a value of its own", place);
   }

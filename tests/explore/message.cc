@@ -42,6 +42,11 @@ void add_payload(Fingerprint& print, const wire::PeerPayload& payload) {
                           print.add(accepted.checksum);
                         },
                         [&](const wire::Nack& nack) { print.add(nack.refused); },
+                        [&](const wire::Hello& hello) {
+                          print.add(hello.wants_answer | hello.is_certain << 1U);
+                          print.add(hello.highest_ballot);
+                          print.add(hello.highest_slot);
+                        },
                         [&](const wire::Fetch& fetch) {
                           print.add(fetch.slot);
                           print.add(fetch.accepted);
@@ -74,6 +79,10 @@ std::string describe_payload(const wire::PeerPayload& payload) {
                                },
                                [](const wire::Nack& nack) { return fmt::format("Nack of {}", describe(nack.refused)); },
                                [](const wire::Heartbeat&) -> std::string { return "Heartbeat"; },
+                               [](const wire::Hello& hello) {
+                                 return fmt::format("Hello{}(seen {}, slots up to {})", hello.wants_answer != 0 ? "?" : "",
+                                                    describe(hello.highest_ballot), hello.highest_slot.value());
+                               },
                                [](const wire::Fetch& fetch) {
                                  return fmt::format("Fetch(slot {}, {})", fetch.slot.value(), describe(fetch.checksum));
                                },
@@ -102,6 +111,7 @@ Fingerprint::Value fingerprint(const Message& message, const Fingerprint::Labels
   print.add(message.message.incarnation.open_count);
   print.add(message.message.ballot);
   print.add(message.message.commit);
+  if (std::holds_alternative<wire::Hello>(message.message.payload)) print.add(message.message.probe);
   add_payload(print, message.message.payload);
   return print.value();
 }

@@ -55,7 +55,8 @@ Engine make_engine(const Bounds& bounds, std::size_t place, std::uint64_t open_c
   if (mutant(Mutant::ballot_reused_after_restart) && open_count > 0 && promised.replica() == options.self) {
     promised = Ballot(promised.round() - 1, options.self);
   }
-  return {options, Restored{promised, disk.commit, {uuids.begin(), uuids.end()}}};
+  return {options,
+          Restored{.promised = promised, .commit = disk.commit, .members = {uuids.begin(), uuids.end()}, .doubt = disk.doubt}};
 }
 
 // Nobody looks into a body: its handle is its value.
@@ -66,7 +67,7 @@ BodyHandle body_of(Checksum value) {
 // The answers to polls and heartbeats bear on liveness and on tail reads alone, and questions about what is chosen are asked by
 // the `serve` action, at any time.
 bool is_left_out(const wire::PeerPayload& payload, const Bounds& bounds) {
-  return std::holds_alternative<wire::Hello>(payload) || std::holds_alternative<wire::Suspect>(payload) ||
+  return (!bounds.lost_tails && std::holds_alternative<wire::Hello>(payload)) || std::holds_alternative<wire::Suspect>(payload) ||
          std::holds_alternative<wire::SuspectAnswer>(payload) || std::holds_alternative<wire::HeartbeatAnswer>(payload) ||
          std::holds_alternative<wire::CatchUp>(payload) || (!bounds.nacks && std::holds_alternative<wire::Nack>(payload));
 }
@@ -74,7 +75,22 @@ bool is_left_out(const wire::PeerPayload& payload, const Bounds& bounds) {
 }  // namespace
 
 Replica::Replica(const Bounds& bounds, std::size_t place)
-    : bounds_(&bounds), place_(place), engine_(make_engine(bounds, place, 0, disk_)) {}
+    : bounds_(&bounds), place_(place), engine_(make_engine(bounds, place, 0, disk_)) {
+  disk_.may_lose = bounds.lost_middles || bounds.lost_tails;
+  confirm();
+}
+
+// Nobody has heard more of this disk than it claims. (Without a bound it takes their real word.)
+void Replica::confirm() {
+  if (engine_.doubt().is_unbounded()) return;
+  for (std::size_t peer = 0; peer < bounds_->members; ++peer) {
+    if (peer == place_) continue;
+    const wire::PeerMessage answer{id_of(peer),        {uuid_of(peer), heard_[peer]}, Ballot{}, Slot{},
+                                   engine_.question(), wire::Hello{.is_certain = 1}};
+    effects.clear();
+    engine_.on_message(answer, no_body, effects);
+  }
+}
 
 void Replica::fail(const std::string& what) {
   if (failure_.empty()) failure_ = fmt::format("replica {}: {}", place_ + 1, what);
@@ -102,13 +118,18 @@ void Replica::step(std::vector<Sent>& sent, Call&& call) {
 void Replica::carry_out(std::vector<Sent>& sent) {
   for (const Persist& persist : effects.persists) {
     const Value& value = persist.value;
-    disk_.staged.push_back({persist.kind, persist.slot, persist.ballot, value.checksum, value.body_bytes, engine_.commit()});
+    DiskRecord record{persist.kind, persist.slot, persist.ballot, value.checksum, value.body_bytes, engine_.commit(), {}, {}};
+    if (disk_.may_lose) record.promised = engine_.promised();
+    if (disk_.may_lose) record.highest = engine_.highest_slot();
+    disk_.staged.push_back(record);
   }
   for (const Send& send : effects.sends) transmit(send, sent);
   for (const Serve& range : effects.serves) serve_range(range, sent);
   for (const Commit& commit : effects.commits) {
     if (commit.slot.value() != committed_.size() + 1) fail("commits come out of order");
     committed_.push_back(commit.value.checksum);
+    if (ever_committed_.size() < committed_.size()) ever_committed_.push_back(commit.value.checksum);
+    if (ever_committed_[committed_.size() - 1] != commit.value.checksum) fail("commits another value after it started again");
   }
 }
 
@@ -117,7 +138,7 @@ void Replica::flush() {
     disk_.make_durable();
     ++durable_number_;
   }
-  engine_.on_durable(PersistNumber(durable_number_));
+  engine_.on_durable(PersistNumber(durable_number_), 0);
 }
 
 void Replica::transmit(const Send& send, std::vector<Sent>& sent) {
@@ -213,7 +234,7 @@ bool Replica::act(const Action& action, std::vector<Sent>& sent) {
   switch (action.kind) {
     case ActionKind::deliver: return false;
     case ActionKind::durable: return make_durable(action.argument, sent);
-    case ActionKind::crash: return crash(action.argument);
+    case ActionKind::crash: return crash(action.argument, sent);
     case ActionKind::campaign: return campaign(sent);
     case ActionKind::propose: return propose(sent);
   }
@@ -226,18 +247,29 @@ std::vector<Action> Replica::actions() const {
   std::vector<Action> all{{ActionKind::campaign, place}, {ActionKind::propose, place}};
   for (std::uint32_t records = 1; records <= staged; ++records) all.push_back({ActionKind::durable, place, records});
   for (std::uint32_t survivors = 0; survivors <= staged; ++survivors) all.push_back({ActionKind::crash, place, survivors});
+  const auto durable = static_cast<std::uint32_t>(disk_.chain.size());
+  for (std::uint32_t survivors = 0; survivors <= staged; ++survivors) {
+    for (std::uint32_t lost = 1; bounds_->lost_middles && lost < durable + survivors; ++lost) {
+      all.push_back({ActionKind::crash, place, survivors | lost << Loss::shift});
+    }
+  }
+  for (std::uint32_t lost = 1; bounds_->lost_tails && lost <= durable; ++lost) {
+    all.push_back({ActionKind::crash, place, (Loss::tails + lost) << Loss::shift});
+  }
   return all;
 }
 
 bool Replica::make_durable(std::size_t records, std::vector<Sent>& sent) {
   for (std::size_t i = 0; i < records; ++i) disk_.make_durable();
   durable_number_ += records;
-  step(sent, [&] { engine_.on_durable(PersistNumber(durable_number_)); });
+  step(sent, [&] { engine_.on_durable(PersistNumber(durable_number_), 0); });
   return true;
 }
 
-bool Replica::crash(std::size_t survivors) {
+bool Replica::crash(std::uint32_t argument, std::vector<Sent>& sent) {
   if (open_count_ >= bounds_->crashes) return false;
+  const std::uint32_t survivors = argument & ((1U << Loss::shift) - 1);
+  const std::uint32_t loss = argument >> Loss::shift;
   for (std::size_t i = 0; i < survivors; ++i) disk_.make_durable();
   disk_.staged.clear();
   if (bounds_->amnesia) {
@@ -245,12 +277,19 @@ bool Replica::crash(std::size_t survivors) {
     disk_.commit = {};
     disk_.newest.clear();
   }
+  if (loss > Loss::tails) disk_.lose_tail(loss - Loss::tails);
+  if (loss != Loss::none && loss < Loss::tails) {
+    if (!disk_.can_lose_middle(loss - 1)) return false;
+    disk_.lose_middle(loss - 1);
+  }
   ++open_count_;
   durable_number_ = 0;
   heard_ = {};
   engine_ = make_engine(*bounds_, place_, open_count_, disk_);
   restore_slots();
+  confirm();
   engine_.check_now();
+  if (engine_.doubt().is_unbounded()) tick(sent);
   return true;
 }
 
@@ -326,8 +365,11 @@ Fingerprint::Value Replica::fingerprint(const Fingerprint::Labels& labels) const
   print.add(open_count_);
   print.add(place_ < bounds_->proposers ? campaigns_ : 0U);
   disk_.fingerprint(print, bounds_->crashes > 0);
-  engine_.fingerprint(print, may_campaign());
+  engine_.fingerprint(print, may_campaign(), bounds_->lost_tails);
   for (const Checksum value : committed_) print.add(value);
+  if (!bounds_->lost_tails) return print.value();
+  print.add(ever_committed_.size());
+  for (const Checksum value : ever_committed_) print.add(value);
   return print.value();
 }
 

@@ -29,12 +29,17 @@ struct DiskRecord {
   Ballot ballot;
   Checksum checksum;
   std::uint32_t body_bytes = 0;
-  Slot commit;  // the watermark that the block around it carries
+  // What the header of the block around it says.
+  Slot commit;
+  Ballot promised;
+  Slot highest;
 
   auto operator<=>(const DiskRecord&) const = default;
 };
 
 struct Disk {
+  // Whether a crash may lose durable records: only then is their order a part of the state.
+  bool may_lose = false;
   // What recovery gives back of the durable records.
   Ballot promised;
   Slot commit;
@@ -43,10 +48,21 @@ struct Disk {
   std::vector<DiskRecord> history;
   // Not durable yet, in the order of staging.
   std::vector<DiskRecord> staged;
+  // The durable ones in their order, what is lost of them, and the votes that were lost without a bound.
+  std::vector<DiskRecord> chain;
+  Doubt doubt;
+  std::vector<DiskRecord> lost;
 
   void make_durable();  // the first of `staged`
+  // Faults. What recovery gives back is computed anew.
+  [[nodiscard]] bool can_lose_middle(std::size_t index) const;
+  void lose_middle(std::size_t index);
+  void lose_tail(std::size_t records);
   // Without crashes nobody ever reads the commit watermarks.
   void fingerprint(Fingerprint& print, bool may_crash) const;
+
+ private:
+  void recover();
 };
 
 struct Sent {
@@ -60,8 +76,15 @@ enum class ActionKind : std::uint8_t { deliver, durable, crash, campaign, propos
 struct Action {
   ActionKind kind{};
   std::uint8_t place = 0;
-  // deliver: the message; durable: how many records; crash: how many staged ones survive
+  // deliver: the message; durable: how many records; crash: how many staged ones survive, and what is lost (see Loss)
   std::uint32_t argument = 0;
+};
+
+// What a crash loses of the durable records, within the argument of its action.
+struct Loss {
+  static constexpr std::uint32_t none = 0;
+  static constexpr std::uint32_t tails = 128;  // 1 .. 127: the record of that number, from 1; above 128: so many at the end
+  static constexpr std::uint32_t shift = 8;
 };
 
 class Replica {
@@ -84,6 +107,8 @@ class Replica {
   [[nodiscard]] std::uint32_t crashes() const { return open_count_; }
   // The values that this process says are committed, from slot 1.
   [[nodiscard]] const std::vector<Checksum>& committed() const { return committed_; }
+  // The same of all its processes: what a disk loses was said all the same.
+  [[nodiscard]] const std::vector<Checksum>& ever_committed() const { return ever_committed_; }
 
  private:
   template <class Call>
@@ -94,7 +119,8 @@ class Replica {
   void flush();
 
   bool make_durable(std::size_t records, std::vector<Sent>& sent);
-  bool crash(std::size_t survivors);
+  bool crash(std::uint32_t argument, std::vector<Sent>& sent);
+  void confirm();
   bool campaign(std::vector<Sent>& sent);
   bool propose(std::vector<Sent>& sent);
   void serve(std::size_t asker, std::vector<Sent>& sent);
@@ -115,6 +141,7 @@ class Replica {
   std::uint64_t durable_number_ = 0;                // of this process's records
   std::array<std::uint64_t, members_max> heard_{};  // the newest process of each member that the engine has heard
   std::vector<Checksum> committed_;
+  std::vector<Checksum> ever_committed_;
   std::uint64_t now_us_ = 1'000'000;
   std::string failure_;
 };

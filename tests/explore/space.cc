@@ -50,6 +50,13 @@ std::uint32_t Space::facts_of(const Replica& replica) {
   }
   print.add(~std::uint64_t{0});
   for (const Checksum value : replica.committed()) print.add(value);
+  print.add(~std::uint64_t{0});
+  for (const Checksum value : replica.ever_committed()) print.add(value);
+  for (const DiskRecord& record : replica.disk().lost) {
+    print.add(record.slot);
+    print.add(record.ballot);
+    print.add(record.checksum);
+  }
   return facts_.try_emplace(print.value(), static_cast<std::uint32_t>(facts_.size())).first->second;
 }
 

@@ -135,6 +135,9 @@ bool Commands::ask(const std::string& command, const Words& words) {
   } else if (command == "disk") {
     need(words.size() == 1 && (words[0] == "prompt" || words[0] == "manual"), "disk prompt | manual");
     world_->disk_is_prompt = words[0] == "prompt";
+  } else if (command == "confirm") {
+    need(words.size() == 1 && (words[0] == "auto" || words[0] == "manual"), "confirm auto | manual");
+    world_->confirms_by_itself = words[0] == "auto";
   } else if (command == "hide" || command == "show") {
     hide(words, command == "hide");
   } else {
@@ -237,7 +240,14 @@ void Commands::cut(const std::string& where) {
 // --- faults and time --------------------------------------------------------------------------------------------------------
 
 bool Commands::break_things(const std::string& command, const Words& words) {
+  if (command == "unreadable" || command == "lose") {
+    need(words.size() == 2, "unreadable NAME RECORD | lose NAME COUNT");
+    (*world_.*(command == "lose" ? &World::lose_tail : &World::make_unreadable))(place(words[0]), number(words[1]));
+    return true;
+  }
   void (World::*action)(std::size_t) = nullptr;
+  if (command == "image") action = &World::keep_image;
+  if (command == "rollback") action = &World::put_image_back;
   if (command == "crash") action = &World::crash;
   if (command == "restart") action = &World::start;
   if (command == "format") action = &World::format;

@@ -20,6 +20,10 @@
 //   heal                               all links are good again
 //
 //   crash | restart | format NAME      a process stops, starts, gets a new disk while it is down
+//   unreadable NAME N                  while it is down: the n-th record of its disk cannot be read any more
+//   lose NAME COUNT                    while it is down: the last records of its disk are gone, and its superblock knows it
+//   image | rollback NAME              an image of its disk is made, is put back while it is down
+//   confirm auto | manual              who starts is confirmed by the others at once and unseen (the start), or by messages
 //   pause | resume NAME                a process that does nothing for a while; its messages wait
 //   tick [NAME] TIME                   the clock moves, a millisecond at a time; messages wait
 //   delay MIN MAX                      of messages while time goes by itself

@@ -21,7 +21,14 @@ class Wording {
  public:
   Wording(const Names& names, const wire::PeerMessage& message) : names_(names), message_(message) {}
 
-  std::string operator()(const wire::Hello& hello) const { return hello.wants_answer != 0 ? "hello, who are you?" : "hello"; }
+  std::string operator()(const wire::Hello& hello) const {
+    if (hello.wants_answer != 0) {
+      return hello.position.is_none() ? "hello, who are you?" : "hello, my disk is at " + position(hello) + "?";
+    }
+    if (hello.is_certain == 0) return "hello, not sure";
+    return fmt::format("hello, heard {}, seen {}, slots up to {}", position(hello), names_.ballot(hello.highest_ballot),
+                       hello.highest_slot.value());
+  }
   std::string operator()(const wire::Suspect&) const { return "suspect" + commit(); }
   std::string operator()(const wire::SuspectAnswer& answer) const {
     return answer.lost != 0 ? "suspect answer: lost" : "suspect answer: not lost";
@@ -56,6 +63,10 @@ class Wording {
   std::string operator()(const wire::Chosen& chosen) const { return "chosen " + record(chosen.record); }
 
  private:
+  [[nodiscard]] static std::string position(const wire::Hello& hello) {
+    if (hello.position.is_none()) return "nothing";
+    return fmt::format("open {} block {}", hello.position.open_count, hello.position.sequence);
+  }
   [[nodiscard]] std::string ballot() const { return names_.ballot(message_.ballot); }
   [[nodiscard]] std::string commit() const {
     return message_.commit == Slot{} ? "" : fmt::format(", commit {}", message_.commit.value());
@@ -110,6 +121,10 @@ std::string Names::record(const consensus::Persist& record) const {
     case wire::RecordKind::accepted:
       return fmt::format("accepted {} {}", ballot(record.ballot), slot(record.slot, record.value.checksum));
     case wire::RecordKind::chosen: return "chosen " + slot(record.slot, record.value.checksum);
+    case wire::RecordKind::repair:
+      if (record.ballot.is_none()) return "repair without a bound";
+      return fmt::format("repair up to {}, slot {}", ballot(record.ballot), record.slot.value());
+    default: break;
   }
   return "";
 }

@@ -73,10 +73,13 @@ World::World(const WorldOptions& options)
   }
   // Every disk names all members already: a scenario begins when the introductions are over.
   for (std::size_t place = 0; place < size(); ++place) {
-    replicas_[place].disk.push_back({{.kind = wire::RecordKind::members, .slot = {}, .ballot = {}, .value = {}}, {}, {}, uuids});
+    DiskRecord members{.record = {.kind = wire::RecordKind::members, .slot = {}, .ballot = {}, .value = {}}};
+    for (const wire::MemberUuid& uuid : uuids) members.members.push_back(uuid);
+    replicas_[place].disk.push_back(members);
     replicas_[place].durable = 1;
     start(place);
   }
+  confirm_all();
 }
 
 // --- one call of one engine -------------------------------------------------------------------------------------------------
@@ -107,7 +110,21 @@ void World::call_engine(std::size_t place, const std::function<void(Engine&)>& c
   replica.engine->check_now();
   Engine::check_delta(before, *replica.engine);
   if (replica.engine->counters().conflicting_values != 0) oracle_.fail("an engine met two values where there must be one");
+  note_doubt(place, before);
   check();
+}
+
+void World::note_doubt(std::size_t place, const Engine& before) {
+  const Engine& engine = *replicas_[place].engine;
+  const consensus::Doubt& doubt = engine.doubt();
+  if (engine.counters().stale_found != before.counters().stale_found) say(What::changes, place, "finds that its disk is stale");
+  if (before.doubt().is_unbounded() && !doubt.is_unbounded()) {
+    say(What::changes, place,
+        fmt::format("adopts {}, and doubts slots up to {}", names_.ballot(doubt.bound), doubt.last.value()));
+  }
+  if (engine.confirmed() && !before.confirmed() && !confirms_by_itself) say(What::changes, place, "may vote");
+  const bool promised = before.may_promise() || before.doubt() != doubt;
+  if (engine.may_promise() && !promised && before.confirmed()) say(What::changes, place, "is in doubt no more");
 }
 
 void World::carry_out(std::size_t place) {
@@ -117,6 +134,11 @@ void World::carry_out(std::size_t place) {
   for (const consensus::Serve& range : effects_.serves) serve(place, range);
   for (const consensus::Commit& committed : effects_.commits) commit(place, committed);
   if (effects_.leadership_changed) rebuild_proposed(replicas_[place]);
+  Replica& replica = replicas_[place];
+  if (effects_.open_count_floor <= replica.open_count) return;
+  replica.open_count = effects_.open_count_floor;
+  say(What::changes, place, fmt::format("counts its opens from {} on", replica.open_count));
+  replica.engine->raise_open_count(replica.open_count);
 }
 
 void World::note_role(std::size_t place) {

@@ -19,6 +19,7 @@
 #include "base/prng.h"
 #include "consensus/engine.h"
 #include "consensus/log_state.h"
+#include "tests/consensus/disk_model.h"
 #include "tests/consensus/oracle.h"
 #include "tests/scenario/names.h"
 #include "tests/scenario/trace.h"
@@ -42,12 +43,7 @@ struct Packet {
   std::uint64_t due_us = 0;               // while time goes by itself; 0: not drawn yet
 };
 
-struct DiskRecord {
-  consensus::Persist record;
-  std::vector<std::byte> body;
-  Slot commit;  // the watermark that the block around it carries
-  std::vector<wire::MemberUuid> members;
-};
+using consensus::testing::DiskRecord;
 
 // A tail read that waits at a leader (rule 7).
 struct WaitingRead {
@@ -60,7 +56,10 @@ struct Replica {
   Uuid disk_uuid;
   std::uint64_t open_count = 0;
   std::vector<DiskRecord> disk;
-  std::size_t durable = 0;  // records
+  std::size_t durable = 0;        // records
+  bool is_tail_missing = false;   // a fault that its superblock knows of
+  std::vector<DiskRecord> image;  // a copy of the disk as it was
+  std::uint64_t image_open_count = 0;
   // The process
   std::unique_ptr<consensus::Engine> engine;  // null: it is down
   std::size_t disk_at_start = 0;
@@ -82,6 +81,8 @@ class World {
 
   // The script's settings
   bool disk_is_prompt = true;  // a record is durable as soon as it is written
+  // A replica that starts is told at once, and not shown, that nobody has heard more of its disk than it claims (rule 6).
+  bool confirms_by_itself = true;
   std::set<std::string, std::less<>> hidden_kinds;
   bool sends_are_hidden = false;
   std::uint64_t delay_us_min = 200;
@@ -98,7 +99,10 @@ class World {
   std::size_t discard(const Filter& filter);  // the same, but the trace does not say so
   std::size_t repeat(const Filter& filter);   // delivers, and a copy stays on its way
   void cut(std::size_t from, std::size_t to) { cuts_.insert({from, to}); }
-  void heal() { cuts_.clear(); }
+  void heal() {
+    cuts_.clear();
+    confirm_all();
+  }
   [[nodiscard]] const std::list<Packet>& packets() const { return packets_; }
 
   // Disks and processes
@@ -106,6 +110,11 @@ class World {
   void crash(std::size_t place);
   void start(std::size_t place);
   void format(std::size_t place);  // a new, empty disk in place of the one that a crashed replica had
+  void make_unreadable(std::size_t place, std::size_t record);  // of a crashed replica, counted from 1
+  void lose_tail(std::size_t place, std::size_t records);
+  void keep_image(std::size_t place);
+  void put_image_back(std::size_t place);
+  void confirm_all();
   void pause(std::size_t place);
   void resume(std::size_t place);
 
@@ -129,6 +138,7 @@ class World {
   void call_engine(std::size_t place, const std::function<void(consensus::Engine&)>& call);
   void settle(std::size_t place);
   void carry_out(std::size_t place);
+  void note_doubt(std::size_t place, const consensus::Engine& before);
   void note_role(std::size_t place);
   void commit(std::size_t place, const consensus::Commit& committed);
   // Says what became of the slot: its value, its LSNs.
@@ -150,6 +160,9 @@ class World {
   void stage(std::size_t place, const consensus::Persist& persist);
   bool flush(std::size_t place, std::size_t count);  // whether anything became durable
   void became_durable(std::size_t place);
+  void forget_votes(std::size_t place, std::size_t records);
+  [[nodiscard]] Replica& down(std::size_t place);
+  [[nodiscard]] bool is_recorded(std::size_t place) const;
   void count_vote(std::size_t place, const consensus::Persist& record);
   [[nodiscard]] static std::optional<std::size_t> newest(const Replica& replica, Slot slot);
 

@@ -35,6 +35,11 @@ void World::say_packet(What what, std::size_t who, std::size_t other, const wire
 
 void World::transmit(std::size_t place, const consensus::Send& send) {
   const Replica& replica = replicas_[place];
+  // Only the introductions of a new disk are shown.
+  if (confirms_by_itself && std::holds_alternative<wire::Hello>(send.payload) && is_recorded(place) &&
+      !replica.engine->doubt().is_unbounded()) {
+    return;
+  }
   Packet packet{.from = place,
                 .to = configuration_.place_of(send.to),
                 .message = {configuration_.member(place),

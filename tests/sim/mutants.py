@@ -14,10 +14,6 @@ import time
 
 # Bugs in features that are not there yet.
 LATER = {
-    "noop-over-trimmed": "needs trim",
-    "repair-promises-early": "needs repair",
-    "nack-unreadable": "needs repair",
-    "stale-image-votes": "needs the peers' word at start-up",
     "recycled-is-current": "needs recycled segments",
     "promise-lost-in-recycle": "needs recycled segments",
 }

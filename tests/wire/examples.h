@@ -43,13 +43,19 @@ inline constexpr std::string_view golden_record = R"(
 
 inline std::vector<MessageExample> message_examples() {
   return {
-      {MessageType::hello, Hello{1}, "01 00 00 00 00 00 00 00"},
+      {MessageType::hello, Hello{1, 1, {4, 0x1122}, Ballot(9, ReplicaId(3)), Slot(12)}, R"(
+          01 01 00 00 00 00 00 00
+          04 00 00 00 00 00 00 00
+          22 11 00 00 00 00 00 00
+          03 00 09 00 00 00 00 00
+          0c 00 00 00 00 00 00 00)"},
       {MessageType::suspect, Suspect{}, ""},
       {MessageType::suspect_answer, SuspectAnswer{1}, "01 00 00 00 00 00 00 00"},
       {MessageType::prepare, Prepare{}, ""},
-      {MessageType::promise, Promise{Slot(3), Slot(8), example_slots}, R"(
+      {MessageType::promise, Promise{Slot(3), Slot(8), example_slots, 0x1122}, R"(
           03 00 00 00 00 00 00 00
           08 00 00 00 00 00 00 00
+          22 11 00 00 00 00 00 00
           02 00 00 00 00 00 00 00
           05 00 00 00 00 00 00 00
           02 00 01 00 00 00 00 00
@@ -58,12 +64,21 @@ inline std::vector<MessageExample> message_examples() {
           03 00 02 00 00 00 00 00
           00 00 00 00 00 00 00 00)"},
       {MessageType::accept, Accept{example_record()}, golden_record},
-      {MessageType::accepted, Accepted{Slot(5), Checksum(0xA1B2C3D4)}, R"(
+      {MessageType::accepted, Accepted{Slot(5), Checksum(0xA1B2C3D4), 0x1122}, R"(
           05 00 00 00 00 00 00 00
-          d4 c3 b2 a1 00 00 00 00)"},
+          d4 c3 b2 a1 00 00 00 00
+          22 11 00 00 00 00 00 00)"},
       {MessageType::nack, Nack{Ballot(4, ReplicaId(1))}, "01 00 04 00 00 00 00 00"},
-      {MessageType::heartbeat, Heartbeat{}, ""},
-      {MessageType::heartbeat_answer, HeartbeatAnswer{}, ""},
+      {MessageType::heartbeat, Heartbeat{0x1122, {{{1, 2}, {3, 4}, {}, {}, {}, {}, {5, 6}}}}, R"(
+          22 11 00 00 00 00 00 00
+          01 00 00 00 00 00 00 00 02 00 00 00 00 00 00 00
+          03 00 00 00 00 00 00 00 04 00 00 00 00 00 00 00
+          00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+          00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+          00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+          00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+          05 00 00 00 00 00 00 00 06 00 00 00 00 00 00 00)"},
+      {MessageType::heartbeat_answer, HeartbeatAnswer{0x1122}, "22 11 00 00 00 00 00 00"},
       {MessageType::fetch, Fetch{Slot(5), Ballot(1, ReplicaId(2)), Checksum(0xA1B2C3D4)}, R"(
           05 00 00 00 00 00 00 00
           02 00 01 00 00 00 00 00

@@ -74,7 +74,7 @@ TEST(Message, OfEveryTypeComesBackFromItsBytes) {
 
 TEST(Message, CarriesWhatItsHeaderSays) {
   Slots slots;
-  const auto decoded = decode_peer_message(header_of(MessageType::heartbeat), {}, slots);
+  const auto decoded = decode_peer_message(header_of(MessageType::prepare), {}, slots);
   ASSERT_TRUE(decoded.has_value());
   EXPECT_EQ(decoded->from, ReplicaId(2));
   EXPECT_EQ(decoded->incarnation, (Incarnation{Uuid{sixteen_bytes(0x10)}, 5}));
@@ -123,7 +123,7 @@ TEST(Message, OfAClientTypeIsRefused) {
 // (type, offset of a reserved byte in its example)
 TEST(Message, WithReservedBytesIsRefused) {
   const std::vector<std::pair<MessageType, std::vector<std::size_t>>> reserved = {
-      {MessageType::hello, {1, 7}},      {MessageType::suspect_answer, {1, 7}}, {MessageType::promise, {20, 23}},
+      {MessageType::hello, {2, 7}},      {MessageType::suspect_answer, {1, 7}}, {MessageType::promise, {28, 31}},
       {MessageType::accepted, {12, 15}}, {MessageType::fetch, {20, 23}},
   };
   for (const auto& [type, places] : reserved) {
@@ -136,7 +136,8 @@ TEST(Message, WithReservedBytesIsRefused) {
 }
 
 TEST(Message, WithAFlagThatIsNeitherYesNorNoIsRefused) {
-  EXPECT_EQ(fault_of(Hello{2}), MessageFault::bad_reserved);
+  EXPECT_EQ(fault_of(Hello{.wants_answer = 2}), MessageFault::bad_reserved);
+  EXPECT_EQ(fault_of(Hello{.is_certain = 2}), MessageFault::bad_reserved);
   EXPECT_EQ(fault_of(SuspectAnswer{255}), MessageFault::bad_reserved);
 }
 
@@ -153,7 +154,7 @@ TEST(Promise, OfAWholeWindowComesBack) {
 
 TEST(Promise, OfMoreThanAWindowIsRefused) {
   std::vector<std::byte> bytes(encode_scratch_bytes + sizeof(PromisedSlot));
-  store(MutableBytes(bytes).subspan(16), static_cast<std::uint32_t>(window_slots_max + 1));
+  store(MutableBytes(bytes).subspan(24), static_cast<std::uint32_t>(window_slots_max + 1));
   std::array<PromisedSlot, window_slots_max + 1> slots;  // more room than is asked for changes nothing
   const auto decoded = decode_peer_message(header_of(MessageType::promise), bytes, slots);
   ASSERT_FALSE(decoded.has_value());

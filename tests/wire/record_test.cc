@@ -90,7 +90,7 @@ TEST(Record, IsRefusedWithAnyBitFlipped) {
 }
 
 TEST(Record, OfAnUnknownKindIsRefused) {
-  for (const unsigned kind : {0U, 5U, 255U}) {
+  for (const unsigned kind : {0U, 9U, 255U}) {
     RecordHeader header = example_header();
     header.kind = static_cast<RecordKind>(kind);
     EXPECT_EQ(verdict(record_of(seal(header), example_body)), std::unexpected(RecordFault::bad_kind)) << "kind " << kind;
@@ -103,6 +103,38 @@ TEST(Record, OfEveryKnownKindIsTaken) {
     header.kind = kind;
     EXPECT_TRUE(verdict(record_of(seal(header), example_body))) << "kind " << static_cast<int>(kind);
   }
+}
+
+RecordHeader own_header(RecordKind kind, Slot slot, Ballot ballot) {
+  return seal({.slot = slot, .ballot = ballot, .kind = kind});
+}
+
+TEST(Record, OfTheJournalItselfIsTaken) {
+  for (const auto kind : {RecordKind::checkpoint, RecordKind::index, RecordKind::trim, RecordKind::repair}) {
+    EXPECT_TRUE(verdict(record_of(own_header(kind, Slot(5), Ballot{}), {}))) << "kind " << static_cast<int>(kind);
+  }
+  EXPECT_TRUE(verdict(record_of(own_header(RecordKind::checkpoint, Slot{}, Ballot{}), {})));
+  EXPECT_TRUE(verdict(record_of(own_header(RecordKind::repair, Slot{}, Ballot{}), {})));
+  EXPECT_TRUE(verdict(record_of(own_header(RecordKind::repair, Slot(5), Ballot(9, ReplicaId(3))), {})));
+}
+
+TEST(Record, OfTheJournalItselfWithABallotIsRefused) {
+  for (const auto kind : {RecordKind::checkpoint, RecordKind::index, RecordKind::trim}) {
+    EXPECT_EQ(verdict(record_of(own_header(kind, Slot(5), Ballot(9, ReplicaId(3))), {})), std::unexpected(RecordFault::bad_place))
+        << "kind " << static_cast<int>(kind);
+  }
+}
+
+TEST(Record, OfAnIndexPageOrATrimWithoutASlotIsRefused) {
+  for (const auto kind : {RecordKind::index, RecordKind::trim}) {
+    EXPECT_EQ(verdict(record_of(own_header(kind, Slot{}, Ballot{}), {})), std::unexpected(RecordFault::bad_place));
+  }
+}
+
+TEST(Record, OfARepairWithABodyIsRefused) {
+  RecordHeader header = example_header();
+  header.kind = RecordKind::repair;
+  EXPECT_EQ(verdict(record_of(seal(header), example_body)), std::unexpected(RecordFault::bad_length));
 }
 
 TEST(Record, WithReservedBytesIsRefused) {
