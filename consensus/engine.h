@@ -96,6 +96,7 @@ class Engine {
   [[nodiscard]] Ballot promised() const { return acceptor_.promised(); }
   [[nodiscard]] Slot commit() const { return learner_.commit(); }
   [[nodiscard]] Slot next_slot() const { return proposer_.next_slot(); }
+  [[nodiscard]] bool members_recorded() const { return identity_.recorded(); }
   [[nodiscard]] bool may_vote() const { return identity_.recorded() && !voting_stopped_ && confirmed(); }
   // To promise takes more than to vote: a promise reports everything that was ever voted for (rule 6). So does a campaign.
   [[nodiscard]] bool may_promise() const { return may_vote() && doubt_.is_resolved(acceptor_.slots()); }

@@ -57,6 +57,7 @@ Result<> Recovery::load_index(const CheckpointView& view) {
 // The bodies of the open slots lie where they were journalled, before the checkpoint. A vote that cannot be read is in doubt.
 void Recovery::load_open(const CheckpointView& view) {
   open_.clear();
+  storage::BlockReader reader(device_, device_.ready_bytes(), storage::device_block_bytes);
   for (const OpenSlot& open : view.open) {
     OpenRecord record{.header = {.slot = open.slot,
                                  .ballot = open.ballot,
@@ -65,7 +66,7 @@ void Recovery::load_open(const CheckpointView& view) {
                                  .kind = static_cast<wire::RecordKind>(open.kind)},
                       .location = {open.offset, open.bytes},
                       .body = {}};
-    auto body = read_body(open);
+    auto body = read_body(reader, open);
     if (!body) {
       has_lost_ = true;
       continue;
@@ -75,13 +76,12 @@ void Recovery::load_open(const CheckpointView& view) {
   }
 }
 
-std::optional<std::vector<std::byte>> Recovery::read_body(const OpenSlot& open) {
+std::optional<std::vector<std::byte>> Recovery::read_body(storage::BlockReader& reader, const OpenSlot& open) const {
   const std::uint64_t first = open.offset / storage::device_block_bytes * storage::device_block_bytes;
   const std::uint64_t bytes = align_up(open.offset + open.bytes, storage::device_block_bytes) - first;
   const bool possible = open.offset >= storage::segments_offset && first + bytes <= device_.ready_bytes() &&
                         open.bytes >= sizeof(wire::RecordHeader) && bytes <= storage::BlockReader::view_bytes_max;
   if (!possible) return std::nullopt;
-  storage::BlockReader reader(device_, first + bytes);
   const auto record = wire::decode_record(reader.view(first, bytes).subspan(open.offset - first, open.bytes));
   if (!record || record->header.slot != open.slot || record->header.body_checksum != open.checksum) return std::nullopt;
   return std::vector<std::byte>(record->body.begin(), record->body.end());
@@ -100,7 +100,7 @@ void Recovery::visit(const wire::RecordHeader& header, storage::Location locatio
     case wire::RecordKind::members:
       members_.clear();
       for (Bytes rest = body; rest.size() >= sizeof(wire::MemberUuid); rest = rest.subspan(sizeof(wire::MemberUuid))) {
-        members_.push_back(load<wire::MemberUuid>(rest));
+        members_.push_back(synod::load<wire::MemberUuid>(rest));
       }
       break;
     case wire::RecordKind::accepted:

@@ -54,7 +54,7 @@ class Recovery {
   [[nodiscard]] Result<> load(Bytes checkpoint);
   [[nodiscard]] Result<> load_index(const CheckpointView& view);
   void load_open(const CheckpointView& view);
-  [[nodiscard]] std::optional<std::vector<std::byte>> read_body(const OpenSlot& open);
+  [[nodiscard]] std::optional<std::vector<std::byte>> read_body(storage::BlockReader& reader, const OpenSlot& open) const;
   void visit(const wire::RecordHeader& header, storage::Location location, Bytes body, const storage::Watermarks& watermarks);
   void visit_gap(const storage::Gap& gap);
   void append_to_index(Slot slot, Lsn base, wire::Chain chain, const OpenRecord& record);

@@ -14,9 +14,8 @@ namespace synod::storage {
 
 namespace {
 
-constexpr std::uint64_t window_bytes = 8U << 20;
 constexpr std::uint64_t piece_bytes = 1U << 20;  // of one read; a window is several at once
-static_assert(block_bytes_limit <= BlockReader::view_bytes_max && BlockReader::view_bytes_max <= window_bytes);
+static_assert(block_bytes_limit <= BlockReader::view_bytes_max && BlockReader::view_bytes_max <= BlockReader::sequential);
 
 // Waits for `count` operations; the first error, or 0.
 std::int32_t wait_for(DeviceRef device, std::size_t count) {
@@ -45,20 +44,21 @@ Result<> write_now(DeviceRef device, std::uint64_t offset, Bytes data) {
                           std::strerror(error)));
 }
 
-BlockReader::BlockReader(DeviceRef device, std::uint64_t end) : device_(device), end_(end), buffer_(window_bytes) {
-  buffer_.prefer_huge_pages();
+BlockReader::BlockReader(DeviceRef device, std::uint64_t end, std::uint64_t ahead_bytes)
+    : device_(device), end_(end), ahead_bytes_(ahead_bytes), buffer_(std::max(ahead_bytes, view_bytes_max)) {
+  if (ahead_bytes == sequential) buffer_.prefer_huge_pages();
 }
 
 Bytes BlockReader::view(std::uint64_t offset, std::uint64_t bytes) {
   CHECK_LE(bytes, view_bytes_max);
   CHECK_LE(offset + bytes, end_);
-  if (offset < start_ || offset + bytes > start_ + filled_) fill(offset);
+  if (offset < start_ || offset + bytes > start_ + filled_) fill(offset, bytes);
   return Bytes(buffer_.bytes()).subspan(offset - start_, bytes);
 }
 
-void BlockReader::fill(std::uint64_t offset) {
+void BlockReader::fill(std::uint64_t offset, std::uint64_t bytes) {
   start_ = offset;
-  filled_ = std::min(window_bytes, end_ - offset);
+  filled_ = std::min(std::max(bytes, ahead_bytes_), end_ - offset);
   std::size_t pieces = 0;
   for (std::uint64_t at = 0; at < filled_; at += piece_bytes, ++pieces) {
     device_.read(offset + at, buffer_.bytes().subspan(at, std::min(piece_bytes, filled_ - at)), pieces);

@@ -15,8 +15,9 @@ namespace synod::storage {
 
 class BlockReader {
  public:
-  // Reads within [0, end) of the device.
-  BlockReader(DeviceRef device, std::uint64_t end);
+  // Reads within [0, end) of the device, `ahead_bytes` at a time or as much as is asked for.
+  static constexpr std::uint64_t sequential = 8U << 20;
+  BlockReader(DeviceRef device, std::uint64_t end, std::uint64_t ahead_bytes = sequential);
 
   // The bytes at `offset`, valid until the next call. Offset and length are whole device blocks; at most view_bytes_max. What the
   // device cannot read is zero.
@@ -25,10 +26,11 @@ class BlockReader {
   static constexpr std::uint64_t view_bytes_max = 4U << 20;
 
  private:
-  void fill(std::uint64_t offset);
+  void fill(std::uint64_t offset, std::uint64_t bytes);
 
   DeviceRef device_;
   std::uint64_t end_;
+  std::uint64_t ahead_bytes_;
   AlignedBuffer buffer_;
   std::uint64_t start_ = 0;   // of what the buffer holds
   std::uint64_t filled_ = 0;  // bytes

@@ -330,11 +330,15 @@ void Cluster::check_promise_visible(std::size_t place, const wire::PacketHeader&
 void Cluster::check_word_kept(std::size_t place) {
   const consensus::Engine& engine = node(place).engine();
   const Ledger& ledger = *members_[place].ledger;
+  const consensus::Doubt& doubt = engine.doubt();
+  if (doubt.is_unbounded()) return;  // it knows that it has forgotten something, and stands by nothing
   if (engine.promised() < ledger.promised()) {
     return oracle_.fail("promises are kept", fmt::format("replica {} has forgotten a promise", place + 1));
   }
   for (auto at = ledger.votes().upper_bound(engine.commit()); at != ledger.votes().end(); ++at) {
     const Vote& vote = at->second;
+    const bool is_doubtful = doubt.kind == consensus::Doubt::Kind::bounded && vote.slot <= doubt.last && vote.ballot <= doubt.bound;
+    if (is_doubtful) continue;
     const consensus::AcceptedSlot* open = engine.open_slot(vote.slot);
     const bool kept = open != nullptr && (open->chosen || open->ballot > vote.ballot ||
                                           (open->ballot == vote.ballot && open->value.checksum == vote.checksum));
