@@ -54,6 +54,7 @@ Result<Bytes> BlockReader::view(std::uint64_t offset, std::uint64_t bytes) {
   CHECK_LE(offset + bytes, end_);
   if (offset < start_ || offset + bytes > start_ + filled_) {
     if (auto filled = fill(offset); !filled) return std::unexpected(filled.error());
+    CHECK_LE(bytes, filled_);
   }
   return Bytes(buffer_.bytes()).subspan(offset - start_, bytes);
 }
@@ -61,10 +62,12 @@ Result<Bytes> BlockReader::view(std::uint64_t offset, std::uint64_t bytes) {
 Result<> BlockReader::fill(std::uint64_t offset) {
   start_ = offset;
   filled_ = 0;
-  const std::uint64_t length = std::min(window_bytes, end_ - offset);
+  const std::uint64_t length = std::min({window_bytes, end_ - offset, file_end(offset) - offset});
+  const std::uint64_t ready = std::max(device_.ready_bytes(), offset);
+  const std::uint64_t written = std::min(length, ready - offset);
   std::size_t pieces = 0;
-  for (std::uint64_t at = 0; at < length; at += piece_bytes, ++pieces) {
-    device_.read(offset + at, buffer_.bytes().subspan(at, std::min(piece_bytes, length - at)), pieces);
+  for (std::uint64_t at = 0; at < written; at += piece_bytes, ++pieces) {
+    device_.read(offset + at, buffer_.bytes().subspan(at, std::min(piece_bytes, written - at)), pieces);
   }
   if (const std::int32_t error = wait_for(device_, pieces); error != 0) {
     return fail(
@@ -72,8 +75,17 @@ Result<> BlockReader::fill(std::uint64_t offset) {
                     "join as a new member",
                     offset, std::strerror(error)));
   }
+  std::ranges::fill(buffer_.bytes().subspan(written, length - written), std::byte{0});
   filled_ = length;
   return {};
+}
+
+// Where the file ends in which `offset` lies, on a device of several.
+std::uint64_t BlockReader::file_end(std::uint64_t offset) const {
+  const std::uint64_t segment_bytes = device_.info().segment_bytes;
+  if (segment_bytes == 0) return end_;
+  if (offset < segments_offset) return segments_offset;
+  return offset + segment_bytes - (offset - segments_offset) % segment_bytes;
 }
 
 }  // namespace synod::storage

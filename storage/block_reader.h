@@ -15,16 +15,18 @@ namespace synod::storage {
 
 class BlockReader {
  public:
-  // Reads within [0, end) of the device.
+  // Reads within [0, end) of the device. What is not ready yet was never written: it reads as zeros.
   BlockReader(DeviceRef device, std::uint64_t end);
 
-  // The bytes at `offset`, valid until the next call. Offset and length are whole device blocks; at most view_bytes_max.
+  // The bytes at `offset`, valid until the next call. Offset and length are whole device blocks; at most view_bytes_max,
+  // and not over the end of a segment.
   [[nodiscard]] Result<Bytes> view(std::uint64_t offset, std::uint64_t bytes);
 
   static constexpr std::uint64_t view_bytes_max = 4U << 20;
 
  private:
   [[nodiscard]] Result<> fill(std::uint64_t offset);
+  [[nodiscard]] std::uint64_t file_end(std::uint64_t offset) const;
 
   DeviceRef device_;
   std::uint64_t end_;

@@ -76,6 +76,7 @@ const Block* Journal::State::open_block() const {
 // The end of a segment for control records, or for votes, which stop before the reserve.
 std::uint64_t Journal::State::segment_limit(std::uint32_t segment, bool control) const {
   const std::uint64_t end = geometry.start_of(segment + 1);
+  if (end > device.ready_bytes()) return 0;  // still being zeroed
   return segment + 1 == geometry.segments && !control ? end - reserve_bytes : end;
 }
 
