@@ -77,7 +77,8 @@ class BoxTarget final : public Target {
                                            .cluster = box.cluster,
                                            .replica = ReplicaId(static_cast<std::uint16_t>(place + 1)),
                                            .members = box.replicas,
-                                           .capacity_bytes = options_.capacity_bytes};
+                                           .capacity_bytes = options_.capacity_bytes,
+                                           .prepare_all = true};
       if (auto made = storage::format(options, {}); !made) return std::unexpected(made.error());
     }
     return {};

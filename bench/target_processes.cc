@@ -76,6 +76,7 @@ Result<std::unique_ptr<Target>> start_processes(const TargetOptions& options) {
                                               .cluster = options.options.cluster,
                                               .replicas = static_cast<std::uint16_t>(options.options.replicas),
                                               .capacity_bytes = options.capacity_bytes,
+                                              .prepare_all = true,
                                               .memory = options.options.diskless(),
                                               .idle = dataplane::IdlePolicy::yield});
   if (!cluster) return std::unexpected(cluster.error());

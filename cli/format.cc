@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <filesystem>
+
 #include "cli/command.h"
 #include "client/address.h"
 #include "storage/format.h"
@@ -40,6 +42,7 @@ struct Format {
   std::uint16_t replica = 0;
   std::string replicas = "3";
   std::uint64_t capacity_bytes = 1ULL << 30;
+  CLI::Option* capacity = nullptr;
 
   int run() {
     const auto members = members_of(replicas);
@@ -48,7 +51,9 @@ struct Format {
       return usage(fmt::format("--replica {}: the ids of {} replicas are 1 to {}", replica, *members, *members));
     format.members = *members;
     format.replica = ReplicaId(replica);
-    format.capacity_bytes = capacity_bytes;
+    std::error_code ignored;
+    const bool whole = capacity->count() == 0 && std::filesystem::is_block_file(format.directory, ignored);
+    format.capacity_bytes = whole ? 0 : capacity_bytes;
     const bool terminal = ::isatty(STDERR_FILENO) == 1;
     const auto identity = storage::format(format, [&](std::uint64_t done, std::uint64_t total) {
       if (terminal && total > 0) fmt::print(stderr, "\rwriting {} of {} MiB\x1b[K", done >> 20, total >> 20);
@@ -63,15 +68,21 @@ struct Format {
 }  // namespace
 
 void add_format(CLI::App& app, Body& body) {
-  CLI::App* const command = app.add_subcommand("format", "create a data directory; prints the disk's uuid");
+  CLI::App* const command =
+      app.add_subcommand("format", "create a data directory, or take a raw block device; prints the disk's uuid");
   static Format options;  // lives as long as the application that refers to it
-  command->add_option("--data", options.format.directory, "the directory to create")->required();
+  command->add_option("--data", options.format.directory, "the directory to create, or a block device, e.g. /dev/nvme0n1")
+      ->required();
   command->add_option("--cluster", options.format.cluster, "the cluster's name")->required();
   command->add_option("--replica", options.replica, "this replica's id")->required()->check(CLI::Range(1, 65535));
   command->add_option("--replicas", options.replicas, "number of replicas, or their addresses")->required();
-  command->add_option("--capacity", options.capacity_bytes, "size of the journal, e.g. 1GiB")
-      ->transform(CLI::AsSizeValue(false))
-      ->capture_default_str();
+  options.capacity =
+      command->add_option("--capacity", options.capacity_bytes, "size of the journal, e.g. 1GiB (a device: all of it)")
+          ->transform(CLI::AsSizeValue(false))
+          ->capture_default_str();
+  command->add_flag("--prepare-all", options.format.prepare_all,
+                    "write all of the journal now, instead of its end while the replica runs: for measuring");
+  command->add_flag("--force", options.format.force, "overwrite a block device that is not blank");
   command->final_callback([&body] { body = [] { return options.run(); }; });
 }
 

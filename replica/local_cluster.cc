@@ -105,7 +105,8 @@ Result<> LocalCluster::prepare() {
                                               .cluster = options_.cluster,
                                               .replica = ReplicaId(static_cast<std::uint16_t>(place + 1)),
                                               .members = options_.replicas,
-                                              .capacity_bytes = options_.capacity_bytes},
+                                              .capacity_bytes = options_.capacity_bytes,
+                                              .prepare_all = options_.prepare_all},
                                              {});
       if (!formatted) return std::unexpected(formatted.error());
     }

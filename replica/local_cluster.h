@@ -25,8 +25,9 @@ struct LocalClusterOptions {
   std::uint16_t replicas = 3;
   std::uint16_t port = 0;  // clients reach replica i at 127.0.0.1:(port + i - 1); 0: any free ports
   std::uint64_t capacity_bytes = 256ULL << 20;
-  bool memory = false;      // diskless
-  bool kernel_udp = false;  // peers talk kernel UDP instead of pairs
+  bool prepare_all = false;  // all of the journals is written at once: for measuring
+  bool memory = false;       // diskless
+  bool kernel_udp = false;   // peers talk kernel UDP instead of pairs
   dataplane::IdlePolicy idle = dataplane::IdlePolicy::sleep;
   std::function<void(const std::string&)> say;  // one line of progress; may be empty
 };

@@ -58,18 +58,30 @@ Bytes BlockReader::view(std::uint64_t offset, std::uint64_t bytes) {
 
 void BlockReader::fill(std::uint64_t offset, std::uint64_t bytes) {
   start_ = offset;
-  filled_ = std::min(std::max(bytes, ahead_bytes_), end_ - offset);
+  filled_ = std::min({std::max(bytes, ahead_bytes_), end_ - offset, file_end(offset) - offset});
+  CHECK_LE(bytes, filled_);
+  const std::uint64_t ready = std::max(device_.ready_bytes(), offset);
+  const std::uint64_t written = std::min(filled_, ready - offset);
+  std::ranges::fill(buffer_.bytes().subspan(written, filled_ - written), std::byte{0});
   std::size_t pieces = 0;
-  for (std::uint64_t at = 0; at < filled_; at += piece_bytes, ++pieces) {
-    device_.read(offset + at, buffer_.bytes().subspan(at, std::min(piece_bytes, filled_ - at)), pieces);
+  for (std::uint64_t at = 0; at < written; at += piece_bytes, ++pieces) {
+    device_.read(offset + at, buffer_.bytes().subspan(at, std::min(piece_bytes, written - at)), pieces);
   }
   if (wait_for(device_, pieces) == 0) return;
   // Something in it cannot be read: find out how little.
-  for (std::uint64_t at = 0; at < filled_; at += device_block_bytes) {
+  for (std::uint64_t at = 0; at < written; at += device_block_bytes) {
     const MutableBytes block = buffer_.bytes().subspan(at, device_block_bytes);
     device_.read(offset + at, block, 0);
     if (wait_for(device_, 1) != 0) std::ranges::fill(block, std::byte{});
   }
+}
+
+// Where the file ends in which `offset` lies, on a device of several.
+std::uint64_t BlockReader::file_end(std::uint64_t offset) const {
+  const std::uint64_t segment_bytes = device_.info().segment_bytes;
+  if (segment_bytes == 0) return end_;
+  if (offset < segments_offset) return segments_offset;
+  return offset + segment_bytes - (offset - segments_offset) % segment_bytes;
 }
 
 }  // namespace synod::storage

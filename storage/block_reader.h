@@ -19,14 +19,15 @@ class BlockReader {
   static constexpr std::uint64_t sequential = 8U << 20;
   BlockReader(DeviceRef device, std::uint64_t end, std::uint64_t ahead_bytes = sequential);
 
-  // The bytes at `offset`, valid until the next call. Offset and length are whole device blocks; at most view_bytes_max. What the
-  // device cannot read is zero.
+  // The bytes at `offset`, valid until the next call. Offset and length are whole device blocks; at most view_bytes_max, and not
+  // over the end of a segment. What the device cannot read is zero, as is what was never written.
   [[nodiscard]] Bytes view(std::uint64_t offset, std::uint64_t bytes);
 
   static constexpr std::uint64_t view_bytes_max = 4U << 20;
 
  private:
   void fill(std::uint64_t offset, std::uint64_t bytes);
+  [[nodiscard]] std::uint64_t file_end(std::uint64_t offset) const;
 
   DeviceRef device_;
   std::uint64_t end_;

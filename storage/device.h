@@ -19,6 +19,8 @@ namespace synod::storage {
 struct DeviceInfo {
   std::uint32_t block_bytes = 4096;  // offsets, lengths and buffers are multiples of it
   std::uint64_t size_bytes = 0;
+  // Not 0: a file per segment, and no operation spans two of them (nor reaches over `segments_offset`, see layout.h).
+  std::uint64_t segment_bytes = 0;
   bool stable = false;      // what was made durable survives loss of power
   std::string description;  // device, cache and durability method, for reports
 };
@@ -39,9 +41,12 @@ struct DeviceTable {
   // write (pitfalls: a volatile cache without FUA), this gives it away while one is in flight.
   std::size_t (*poll)(void* self, std::span<Completion> out);
   const DeviceInfo& (*info)(const void* self);
+  // Nothing at or beyond it may be asked for: those segments are still being zeroed in the background. The end of a segment, and
+  // size_bytes once all are ready. Only grows. A flat device (memory, a raw block device) is ready from the start.
+  std::uint64_t (*ready_bytes)(const void* self);
 };
 
-// A non-owning reference to any type with those five members.
+// A non-owning reference to any type with those six members.
 class DeviceRef {
  public:
   template <class Device>
@@ -53,7 +58,7 @@ class DeviceRef {
   void submit() { table_->submit(self_); }
   [[nodiscard]] std::size_t poll(std::span<Completion> out) { return table_->poll(self_, out); }
   [[nodiscard]] const DeviceInfo& info() const { return table_->info(self_); }
-  [[nodiscard]] std::uint64_t ready_bytes() const { return info().size_bytes; }
+  [[nodiscard]] std::uint64_t ready_bytes() const { return table_->ready_bytes(self_); }
 
  private:
   template <class Device>
@@ -67,6 +72,7 @@ class DeviceRef {
       [](void* self) { static_cast<Device*>(self)->submit(); },
       [](void* self, std::span<Completion> out) { return static_cast<Device*>(self)->poll(out); },
       [](const void* self) -> const DeviceInfo& { return static_cast<const Device*>(self)->info(); },
+      [](const void* self) { return static_cast<const Device*>(self)->ready_bytes(); },
   };
 
   void* self_;

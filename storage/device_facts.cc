@@ -12,6 +12,8 @@
 #include <fstream>
 #include <sstream>
 
+#include "storage/file.h"
+
 namespace synod::storage {
 
 namespace {
@@ -66,6 +68,22 @@ void find_block_device(unsigned device_major, unsigned device_minor, DeviceFacts
   if (!fua.empty()) facts.fua = fua == "1";
 }
 
+// A raw device counts as stable only if the kernel says what it does with its cache. A loop device is as stable as what its file
+// lies on: a flush of it is an fsync of that file.
+void judge_device(DeviceFacts& facts) {
+  facts.is_memory = facts.device.starts_with("ram") || facts.device.starts_with("zram");
+  facts.stable = !facts.is_memory && facts.write_back.has_value();
+  if (!facts.device.starts_with("loop")) return;
+  const std::string file = first_line("/sys/class/block/" + facts.device + "/loop/backing_file");
+  const Descriptor backing(file.empty() ? -1 : ::open(file.c_str(), O_RDONLY | O_CLOEXEC));
+  struct stat status{};
+  const bool is_file = backing.fd() >= 0 && ::fstat(backing.fd(), &status) == 0 && S_ISREG(status.st_mode);
+  const auto below = is_file ? find_device_facts(backing.fd(), file) : fail("unknown");
+  facts.backing = below ? describe(*below) : "an unknown file";
+  facts.is_memory = below && below->is_memory;
+  facts.stable = facts.stable && below && below->stable;
+}
+
 }  // namespace
 
 Result<DeviceFacts> find_device_facts(int fd, const std::string& path) {
@@ -83,17 +101,23 @@ Result<DeviceFacts> find_device_facts(int fd, const std::string& path) {
     facts.memory_align = file.stx_dio_mem_align;
     facts.offset_align = file.stx_dio_offset_align;
   }
-  const bool is_device = S_ISBLK(file.stx_mode);
+  const bool is_device = facts.is_device = S_ISBLK(file.stx_mode);
   const unsigned device_major = is_device ? file.stx_rdev_major : file.stx_dev_major;
   const unsigned device_minor = is_device ? file.stx_rdev_minor : file.stx_dev_minor;
   facts.file_system = is_device ? "block device" : file_system_of(device_major, device_minor);
   find_block_device(device_major, device_minor, facts);
+  if (is_device) {
+    judge_device(facts);
+  } else {
+    facts.stable = !facts.is_memory;
+  }
   return facts;
 }
 
 std::string describe(const DeviceFacts& facts) {
   std::string text = facts.file_system;
-  if (!facts.device.empty()) text += " on " + facts.device;
+  if (!facts.device.empty()) text += (facts.is_device ? " " : " on ") + facts.device;
+  if (!facts.backing.empty()) text += " over " + facts.backing;
   if (!facts.write_back.has_value()) return text + " (cache unknown)";
   if (!*facts.write_back) return text + " (no volatile cache)";
   return text + (facts.fua.value_or(false) ? " (write-back cache, FUA)" : " (write-back cache, no FUA)");

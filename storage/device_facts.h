@@ -16,7 +16,10 @@ struct DeviceFacts {
   std::optional<bool> fua;           // and can write through it
   std::uint32_t memory_align = 512;  // of direct I/O
   std::uint32_t offset_align = 512;
-  bool is_memory = false;   // tmpfs, ramfs: nothing survives
+  bool is_device = false;   // the path itself is a block device
+  bool is_memory = false;   // tmpfs, ramfs, a RAM disk: nothing survives
+  bool stable = false;      // as far as known, what was made durable survives loss of power
+  std::string backing;      // of a loop device: what its file lies on
   bool has_direct = false;  // O_DIRECT works
 };
 

@@ -31,6 +31,7 @@ class MemoryDevice {
   void submit();
   [[nodiscard]] std::size_t poll(std::span<Completion> out);
   [[nodiscard]] const DeviceInfo& info() const { return info_; }
+  [[nodiscard]] std::uint64_t ready_bytes() const { return info_.size_bytes; }
 
   // The contents, for formatting and for tests that damage them.
   [[nodiscard]] MutableBytes contents() { return memory_.bytes(); }

@@ -22,19 +22,6 @@ namespace {
 constexpr std::uint64_t piece_bytes = 4U << 20;
 constexpr std::uint64_t progress_bytes = 32U << 20;  // between two reports
 
-Result<> reserve_space(int fd, const std::string& path, std::uint64_t bytes) {
-  const int error = ::posix_fallocate(fd, 0, static_cast<off_t>(bytes));
-  if (error == 0) return {};
-  if (error == ENOSPC) {
-    struct statfs space{};
-    const bool known = ::fstatfs(fd, &space) == 0;
-    const std::uint64_t free_bytes = known ? space.f_bavail * static_cast<std::uint64_t>(space.f_bsize) : 0;
-    return fail(fmt::format("{}: not enough space: {} MiB are needed and {} MiB are free; free some or choose a smaller capacity",
-                            path, bytes >> 20, free_bytes >> 20));
-  }
-  return fail(fmt::format("cannot reserve {} bytes for {}: {}", bytes, path, std::strerror(error)));
-}
-
 Result<> write_zeros(int fd, const std::string& path, std::uint64_t bytes,
                      const std::function<void(std::uint64_t, std::uint64_t)>& progress) {
   const AlignedBuffer zeros(piece_bytes);
@@ -52,6 +39,21 @@ Result<> write_zeros(int fd, const std::string& path, std::uint64_t bytes,
 }
 
 }  // namespace
+
+Error no_space(int fd, const std::string& path, std::uint64_t bytes_needed) {
+  struct statfs space{};
+  const bool known = ::fstatfs(fd, &space) == 0;
+  const std::uint64_t free_bytes = known ? space.f_bavail * static_cast<std::uint64_t>(space.f_bsize) : 0;
+  return {fmt::format("{}: not enough space: {} MiB are needed and {} MiB are free; free some or choose a smaller capacity", path,
+                      bytes_needed >> 20, free_bytes >> 20)};
+}
+
+Result<> reserve_space(int fd, const std::string& path, std::uint64_t bytes) {
+  const int error = ::posix_fallocate(fd, 0, static_cast<off_t>(bytes));
+  if (error == 0) return {};
+  if (error == ENOSPC) return std::unexpected(no_space(fd, path, bytes));
+  return fail(fmt::format("cannot reserve {} bytes for {}: {}", bytes, path, std::strerror(error)));
+}
 
 Result<> write_all(int fd, const std::string& path, Bytes data, std::uint64_t offset) {
   while (!data.empty()) {

@@ -1,12 +1,14 @@
-// A block device behind io_uring: one ring, one descriptor with O_DIRECT, locked (flock) for as long as it writes.
+// A block device behind io_uring: one ring over one file, one raw block device, or the files of a data directory (`journal` and
+// one per segment, see segment_files.h), with O_DIRECT, locked (flock on the first) for as long as it writes.
 //
-// Opening syncs the file before anything is read from it, so that no decision rests on bytes that a crashed process never made
+// Opening syncs each file before anything is read from it, so that no decision rests on bytes that a crashed process never made
 // durable. The lock is on the descriptor that writes; the kernel drops it only after the last write of a killed process has
 // ended, which is why opening waits for it a little.
 //
-// Thread: one after open. System calls: one io_uring_enter per submit() that has something new, and one sched_yield per
-// poll() that finds nothing while a durable write is in flight (see durability.h). None otherwise.
-// Source of the method table: reference measurements on a virtio disk with a volatile cache, and REQ_FUA in Linux's iomap.
+// Thread: one after open. A preparer's thread may add segments behind what is ready. System calls: one io_uring_enter per
+// submit() that has something new, and one sched_yield per poll() that finds nothing while a durable write is in flight (see
+// durability.h). None otherwise. Source of the method table: reference measurements on a virtio disk with a volatile cache, and
+// REQ_FUA in Linux's iomap.
 #pragma once
 
 #include <liburing.h>
@@ -21,6 +23,8 @@
 #include "base/error.h"
 #include "storage/device.h"
 #include "storage/durability.h"
+#include "storage/preparer.h"
+#include "storage/segment_files.h"
 
 namespace synod::storage {
 
@@ -38,6 +42,9 @@ class UringDevice {
   // With a method: uses it (for measuring floors). Without: times the methods in `probe` and takes the best safe one.
   [[nodiscard]] static Result<std::unique_ptr<UringDevice>> open(const std::string& path, DurabilityMethod method);
   [[nodiscard]] static Result<std::unique_ptr<UringDevice>> open(const std::string& path, ProbeArea probe);
+  // The files of a data directory. Starts zeroing the segments that are not ready yet, if there are any.
+  [[nodiscard]] static Result<std::unique_ptr<UringDevice>> open_directory(const std::string& directory, const Geometry& geometry,
+                                                                           ProbeArea probe, const PreparerOptions& preparer);
   ~UringDevice();
   UringDevice(const UringDevice&) = delete;
   UringDevice& operator=(const UringDevice&) = delete;
@@ -47,6 +54,10 @@ class UringDevice {
   void submit();
   [[nodiscard]] std::size_t poll(std::span<Completion> out);
   [[nodiscard]] const DeviceInfo& info() const { return info_; }
+  [[nodiscard]] std::uint64_t ready_bytes() const { return segments_ != nullptr ? segments_->ready_bytes() : info_.size_bytes; }
+
+  // Zeroes segments in the background; null where all were ready at open.
+  [[nodiscard]] const Preparer* preparer() const { return preparer_.get(); }
 
   [[nodiscard]] DurabilityMethod method() const { return method_; }
   // Changes the method. Nothing may be in flight.
@@ -65,10 +76,18 @@ class UringDevice {
     bool durable_write = false;
   };
 
+  // Where a flat offset lies.
+  struct Place {
+    int fd = -1;
+    std::uint32_t segment = 0;
+    std::uint64_t offset = 0;
+  };
+
   UringDevice() = default;
   [[nodiscard]] static Result<std::unique_ptr<UringDevice>> open_file(const std::string& path);
   [[nodiscard]] Result<> start(const std::string& path);
-  void describe_method();
+  [[nodiscard]] Result<> choose(const std::string& path, ProbeArea probe);
+  [[nodiscard]] Place locate(std::uint64_t offset, std::uint64_t bytes) const;
   [[nodiscard]] std::uint32_t take_operation(std::size_t bytes, std::uint64_t token, std::uint8_t parts, bool durable_write);
   [[nodiscard]] io_uring_sqe* next_entry(unsigned entries_needed);
   [[nodiscard]] bool finish_part(const io_uring_cqe& entry, Completion& out);
@@ -86,6 +105,8 @@ class UringDevice {
   std::uint32_t in_flight_ = 0;
   std::uint32_t durable_in_flight_ = 0;
   std::vector<MethodTime> method_times_;
+  std::unique_ptr<SegmentTable> segments_;  // of a data directory
+  std::unique_ptr<Preparer> preparer_;      // uses segments_
 };
 
 // Times every method in the probe area: `rounds` single writes and a quarter as many rounds of four. A method that turns out to

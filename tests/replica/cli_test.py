@@ -174,8 +174,8 @@ class CommandLine(unittest.TestCase):
         self.assertEqual(done.stdout, "0 1999\n")
         replica.send_signal(signal.SIGTERM)
         self.assertEqual(replica.wait(20), 0)
-        with open(self.path("1/journal"), "r+b") as journal:
-            journal.seek((64 << 10) + 3 * 4096 + 200)
+        with open(self.path("1/segment-000000"), "r+b") as journal:
+            journal.seek(3 * 4096 + 200)
             journal.write(b"damage")
         self.assert_line(run("start", "--config", config), 1, "damaged", "must not vote")
 

@@ -44,6 +44,7 @@ struct SlowDevice {
     return count;
   }
   [[nodiscard]] const storage::DeviceInfo& info() const { return memory.info(); }
+  [[nodiscard]] std::uint64_t ready_bytes() const { return memory.ready_bytes(); }
 };
 
 struct Vote {

@@ -57,6 +57,7 @@ class Disk {
   void submit();
   [[nodiscard]] std::size_t poll(std::span<storage::Completion> out);
   [[nodiscard]] const storage::DeviceInfo& info() const { return info_; }
+  [[nodiscard]] std::uint64_t ready_bytes() const { return info_.size_bytes; }
 
   // Told of each write when it is asked for, and when it is on the sectors and reported so.
   std::function<void(std::uint64_t offset, Bytes data)> on_asked;

@@ -29,8 +29,9 @@ TEST(Format, makes_a_directory_that_opens_with_the_identity_it_returned) {
     reported = done;
   });
   ASSERT_TRUE(identity) << identity.error().text;
-  EXPECT_EQ(reported, segments_offset + (1U << 20));
-  EXPECT_EQ(std::filesystem::file_size(directory + "/journal"), segments_offset + (1U << 20));
+  EXPECT_EQ(reported, 1U << 20);
+  EXPECT_EQ(std::filesystem::file_size(directory + "/journal"), segments_offset);
+  EXPECT_EQ(std::filesystem::file_size(directory + "/segment-000003"), 256U << 10);
   const auto read = read_identity(directory);
   ASSERT_TRUE(read) << read.error().text;
   EXPECT_EQ(read->disk, identity->disk);

@@ -36,6 +36,7 @@ class ManualDevice {
     return count;
   }
   [[nodiscard]] const DeviceInfo& info() const { return inner_.info(); }
+  [[nodiscard]] std::uint64_t ready_bytes() const { return inner_.ready_bytes(); }
 
   void complete(std::size_t index, std::int32_t error = 0) {
     if (error == 0) copy(inner_.contents().subspan(asked[index].offset), asked[index].data);

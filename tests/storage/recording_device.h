@@ -23,6 +23,7 @@ class RecordingDevice {
   void submit();
   [[nodiscard]] std::size_t poll(std::span<Completion> out);
   [[nodiscard]] const DeviceInfo& info() const { return inner_.info(); }
+  [[nodiscard]] std::uint64_t ready_bytes() const { return inner_.ready_bytes(); }
 
   // The events of the trace so far: writes handed to the device, and writes reported durable.
   [[nodiscard]] std::size_t trace_length() const { return events_; }
