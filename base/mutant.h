@@ -56,6 +56,9 @@ enum class Mutant : std::uint8_t {
   opening_answers_any,
   lsn_from_old_base,
   tail_without_probe,
+  // trims
+  trim_falls,
+  trimmed_is_read,
   // packets
   fragment_mixup,
   count_
@@ -93,6 +96,8 @@ inline constexpr std::array<std::string_view, static_cast<std::size_t>(Mutant::c
     "opening-answers-any",
     "lsn-from-old-base",
     "tail-without-probe",
+    "trim-falls",
+    "trimmed-is-read",
     "fragment-mixup",
 };
 

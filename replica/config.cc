@@ -141,6 +141,21 @@ Result<> parse_timeouts(const Table& table, consensus::Timeouts& timeouts) {
   return {};
 }
 
+Result<> parse_retention(const Table& table, RetentionOptions& retention) {
+  if (const auto known = table.only({"bytes", "age"}); !known) return known;
+  const auto take = [&](std::string_view key, auto parse, std::optional<std::uint64_t>& value) -> Result<> {
+    if (!table.has(key)) return {};
+    std::string text;
+    TAKE(text, table.text(key));
+    const auto parsed = parse(text);
+    if (!parsed) return fail(fmt::format("{}: '{}': {}", table.place(), key, parsed.error().text));
+    value = *parsed;
+    return {};
+  };
+  if (const auto taken = take("bytes", &parse_byte_count, retention.bytes); !taken) return taken;
+  return take("age", &parse_age_s, retention.age_s);
+}
+
 template <class Item>
 Result<std::vector<Item>> parse_list(const toml::table& root, const std::string& name, std::string_view key,
                                      Result<Item> (*parse)(const Table&)) {
@@ -186,7 +201,8 @@ Result<> check_whole(const Config& config, const std::string& name) {
 
 Result<Config> parse_root(const toml::table& root, const std::string& name) {
   const Table table(root, name);
-  const auto known = table.only({"cluster", "replica", "data", "memory_mb", "idle", "core", "timeouts", "member", "port"});
+  const auto known =
+      table.only({"cluster", "replica", "data", "memory_mb", "idle", "core", "timeouts", "retention", "member", "port"});
   if (!known) return std::unexpected(known.error());
   Config config;
   std::uint64_t replica = 0;
@@ -209,6 +225,13 @@ Result<Config> parse_root(const toml::table& root, const std::string& name) {
     const toml::table* timeouts = root["timeouts"].as_table();
     if (timeouts == nullptr) return fail(fmt::format("{}: 'timeouts' is not a table: write [timeouts]", name));
     if (auto parsed = parse_timeouts(Table(*timeouts, name + ": timeouts"), config.timeouts); !parsed) {
+      return std::unexpected(parsed.error());
+    }
+  }
+  if (table.has("retention")) {
+    const toml::table* retention = root["retention"].as_table();
+    if (retention == nullptr) return fail(fmt::format("{}: 'retention' is not a table: write [retention]", name));
+    if (auto parsed = parse_retention(Table(*retention, name + ": retention"), config.retention); !parsed) {
       return std::unexpected(parsed.error());
     }
   }
@@ -282,6 +305,9 @@ std::string to_toml(const Config& config) {
   text += fmt::format("\n[timeouts]\nheartbeat_ms = {}\nelection_ms_min = {}\nelection_ms_max = {}\n",
                       config.timeouts.heartbeat_us / 1000, config.timeouts.election_us_min / 1000,
                       config.timeouts.election_us_max / 1000);
+  if (config.retention.is_on()) text += "\n[retention]\n";
+  if (config.retention.bytes) text += fmt::format("bytes = \"{}\"\n", byte_count_text(*config.retention.bytes));
+  if (config.retention.age_s) text += fmt::format("age = \"{}\"\n", age_text(*config.retention.age_s));
   for (const MemberConfig& member : config.members) {
     text += fmt::format("\n[[member]]\nid = {}\n", member.id.value());
     if (member.id == config.replica) continue;

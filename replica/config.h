@@ -11,6 +11,7 @@
 #include "consensus/effects.h"
 #include "dataplane/lcore.h"
 #include "dataplane/port.h"
+#include "replica/retention.h"
 
 namespace synod::replica {
 
@@ -44,6 +45,7 @@ struct Config {
   dataplane::IdlePolicy idle = dataplane::IdlePolicy::sleep;
   std::optional<unsigned> core;  // unset: not pinned
   consensus::Timeouts timeouts;
+  RetentionOptions retention;
   std::vector<MemberConfig> members;
   std::vector<PortConfig> ports;
 

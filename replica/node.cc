@@ -20,6 +20,7 @@ constexpr std::size_t tails_max = 1024;
 constexpr std::size_t trims_max = 64;
 constexpr std::size_t own_records_max = 4096;
 constexpr std::uint64_t check_interval_us = 1'000'000;  // of the engine's invariants
+constexpr std::uint64_t retain_interval_us = 1'000'000;
 
 // Bodies: one an open slot in the acceptor, one an open slot that a candidate fetched, the open batch, and what one step moves.
 std::size_t pool_bodies(std::size_t window_slots) {
@@ -196,6 +197,7 @@ bool Node::poll_once(std::uint64_t now_us) {
   grant(effects_);
   engine_.on_tick(now_us, effects_);
   carry_out();
+  retain();
   propose_batch();
   drain();
   answer_tails();
@@ -240,6 +242,20 @@ void Node::propose_batch() {
     if (trims_[i].slot == Slot{}) trims_[i].slot = slot;
   }
   carry_out();
+}
+
+// Retention goes through the log like any trim: the leader alone decides.
+void Node::retain() {
+  if (!options_.retention.is_on() || !engine_.is_leader() || now_us_ - retained_us_ < retain_interval_us) return;
+  retained_us_ = now_us_;
+  const auto first_kept = trim_for_retention(options_.retention, retention_facts(), intake_.proposed().trim());
+  // A batch without room: in a second again.
+  if (first_kept && !intake_.is_closed()) (void)intake_.trim(*first_kept);
+}
+
+// The journal does not tell where its segments begin yet, so nothing is ever let go.
+RetentionFacts Node::retention_facts() const {
+  return {};
 }
 
 void Node::drain() {

@@ -28,6 +28,7 @@
 #include "replica/reads.h"
 #include "replica/refusals.h"
 #include "replica/repairs.h"
+#include "replica/retention.h"
 #include "replica/slot_index.h"
 #include "storage/journal.h"
 #include "storage/scrub.h"
@@ -43,6 +44,7 @@ struct NodeOptions {
   consensus::Timeouts timeouts;
   storage::JournalLimits journal;
   std::size_t window_slots = window_slots_max;
+  RetentionOptions retention;
   std::uint64_t seed = 0;
   std::uint64_t scrub_bytes_per_s = 8U << 20;  // 0: no scrub
 };
@@ -89,6 +91,8 @@ class Node {
   // node.cc: the loop
   void poll_journal();
   void propose_batch();
+  void retain();
+  [[nodiscard]] RetentionFacts retention_facts() const;
   void drain();
   void grant(consensus::Effects& effects) const;
   void on_peer(const dataplane::Message& message);
@@ -201,6 +205,7 @@ class Node {
   std::uint64_t now_us_ = 0;
   std::uint64_t started_us_ = 0;
   std::uint64_t checked_us_ = 0;
+  std::uint64_t retained_us_ = 0;
   bool failed_ = false;
   bool takes_appends_ = false;  // looked at once a poll
   NodeCounters counters_;

@@ -228,9 +228,10 @@ void Node::on_trim(const wire::Trim& request, const Message& message) {
   const auto refuse_it = [&](RefusalReason reason) { refuse(message.from, {.request = request.request, .reason = reason}); };
   if (!engine_.is_leader()) return refuse_it(RefusalReason::not_leader);
   // What was trimmed once stays trimmed: no need to say so in the log again.
-  if (request.lsn <= log_.trim()) {
+  if (request.lsn <= log_.trim() && !mutant(Mutant::trim_falls)) {
     return answer(message.from, MessageType::trim_answer, wire::TrimAnswer{request.request, log_.trim()});
   }
+  if (!journal_->has_space()) return refuse_it(RefusalReason::no_space);
   for (std::size_t i = 0; i < trims_.size(); ++i) {
     if (trims_[i].route == message.from && trims_[i].request == request.request) return;  // a retry: it is on its way
   }
@@ -257,7 +258,7 @@ void Node::on_read_request(const wire::Read& request, const Message& message) {
   if (request.from >= request.to) {
     return refuse(message.from, {.request = request.request, .reason = RefusalReason::malformed});
   }
-  if (request.from < log_.trim()) {
+  if (request.from < log_.trim() && !mutant(Mutant::trimmed_is_read)) {
     return refuse(message.from,
                   {.request = request.request, .sequence = Sequence(log_.trim().value()), .reason = RefusalReason::trimmed});
   }

@@ -127,6 +127,7 @@ Result<> run_process(const Config& config) {
                       .self = config.replica,
                       .configuration = consensus::Configuration(config.member_ids()),
                       .timeouts = config.timeouts,
+                      .retention = config.retention,
                       .seed = dataplane::now_ns()};
   auto node = Node::open(options, data->device());
   if (!node) return std::unexpected(node.error());

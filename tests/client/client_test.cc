@@ -46,6 +46,13 @@ TEST(Client, TailOfASilentClusterFailsAtTheDeadline) {
   EXPECT_FALSE(cluster.connect()->tail());
 }
 
+TEST(Client, TrimOfASilentClusterFailsAtTheDeadline) {
+  const SilentCluster cluster;
+  const auto client = cluster.connect();
+  EXPECT_FALSE(client->trim(Lsn(1)));
+  EXPECT_EQ(client->first_kept(), std::nullopt);
+}
+
 TEST(Client, SilentReplicasHaveNoStatus) {
   const SilentCluster cluster;
   const auto replicas = cluster.connect()->status(20'000);

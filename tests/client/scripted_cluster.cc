@@ -1,5 +1,7 @@
 #include "tests/client/scripted_cluster.h"
 
+#include <algorithm>
+
 #include "wire/cluster.h"
 
 namespace synod::test {
@@ -129,6 +131,12 @@ void ScriptedCluster::handle(Replica& replica, const Message& message) {
       if (!leads) return refuse(replica, message, RefusalReason::not_leader, tail.request, {}, {});
       return answer(replica, message.from, MessageType::tail_answer, wire::TailAnswer{tail.request, Lsn(log.size())});
     }
+    case MessageType::trim: {
+      const auto request = load<wire::Trim>(message.payload);
+      if (!leads) return refuse(replica, message, RefusalReason::not_leader, request.request, {}, {});
+      trim = std::max(trim, std::min(request.lsn, Lsn(log.size())));
+      return answer(replica, message.from, MessageType::trim_answer, wire::TrimAnswer{request.request, trim});
+    }
     case MessageType::read: return handle_read(replica, message);
     case MessageType::status: {
       wire::StatusAnswer status;
@@ -151,6 +159,9 @@ void ScriptedCluster::open_session(Replica& replica, const Message& message) {
 
 void ScriptedCluster::handle_read(Replica& replica, const Message& message) {
   const auto read = load<wire::Read>(message.payload);
+  if (read.from < trim) {
+    return refuse(replica, message, RefusalReason::trimmed, read.request, {}, Sequence(trim.value()));
+  }
   wire::ReadAnswer header{.request = read.request, .from = read.from, .tail = Lsn(log.size()), .count = 0, .zero = 0};
   std::vector<std::byte> entries;
   for (Lsn lsn = read.from; lsn < read.to && lsn < Lsn(log.size()); ++lsn, ++header.count) {

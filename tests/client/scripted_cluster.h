@@ -54,6 +54,7 @@ class ScriptedCluster {
 
   Script script;
   std::vector<LoggedEntry> log;
+  Lsn trim;
   std::uint64_t sessions_opened = 0;
   std::uint64_t append_messages = 0;
   std::uint64_t append_entries = 0;

@@ -370,6 +370,47 @@ TEST(Session, ReadsFromAGivenReplica) {
   EXPECT_EQ(wire::split_entry(call.entries()).payload.size(), 8U);
 }
 
+TEST(Session, TrimsThroughTheLeader) {
+  WorldOptions options;
+  options.leader = ReplicaId(2);
+  World world(options);
+  append_all(world, 7);
+  ASSERT_TRUE(world.run_until_finished());
+  client::Call& call = world.session.call();
+  for (const std::uint64_t lsn : {5U, 3U}) {
+    call.start_trim(world.session.next_request(), Lsn(lsn), world.network.now_us, 1'000'000);
+    ASSERT_TRUE(world.run_until([&] { return !call.waiting(); }));
+    ASSERT_EQ(call.state(), client::CallState::answered);
+    EXPECT_EQ(call.trimmed_to(), Lsn(5)) << "of an earlier one, too";
+  }
+}
+
+TEST(Session, TrimsOverALossyNetwork) {
+  WorldOptions options;
+  options.faults.loss_permille = 400;
+  World world(options);
+  append_all(world, 7);
+  ASSERT_TRUE(world.run_until_finished());
+  client::Call& call = world.session.call();
+  call.start_trim(world.session.next_request(), Lsn(6), world.network.now_us, 0);
+  ASSERT_TRUE(world.run_until([&] { return !call.waiting(); }));
+  EXPECT_EQ(call.trimmed_to(), Lsn(6));
+}
+
+TEST(Session, AReadOfWhatIsTrimmedIsToldTheFirstThatIsKept) {
+  World world({});
+  append_all(world, 7);
+  ASSERT_TRUE(world.run_until_finished());
+  world.cluster.trim = Lsn(4);
+  client::Call& call = world.session.call();
+  for (const std::uint64_t from : {3U, 4U}) {
+    call.start_read(world.session.next_request(), Lsn(from), Lsn(7), 1 << 16, {}, world.network.now_us, 1'000'000);
+    ASSERT_TRUE(world.run_until([&] { return !call.waiting(); }));
+    EXPECT_EQ(call.state(), from < 4 ? client::CallState::refused : client::CallState::answered);
+    EXPECT_EQ(call.first_kept(), from < 4 ? Lsn(4) : Lsn{});
+  }
+}
+
 TEST(Session, AnUnansweredCallExpires) {
   WorldOptions options;
   options.faults.loss_permille = 1000;

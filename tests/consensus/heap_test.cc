@@ -4,8 +4,10 @@
 
 #include <cstdlib>
 #include <new>
+#include <vector>
 
 #include "consensus/engine_trio.h"
+#include "consensus/log_checkpoint.h"
 
 namespace {
 std::uint64_t allocations = 0;
@@ -62,6 +64,23 @@ TEST(Heap, IsNotTouchedByAnElection) {
   EXPECT_EQ(allocations, before);
   EXPECT_GT(trio.leader().counters().elections, elections);
   EXPECT_TRUE(trio.leader().is_leader());
+}
+
+TEST(Heap, IsNotTouchedByACheckpointOfTheLogState) {
+  LogState log(true);
+  LogState loaded(true);
+  log.begin_load({Slot(9), Lsn(20'000), wire::Chain(5), Lsn(77)});
+  for (std::uint64_t i = 1; i <= 3; ++i) {
+    const auto place = log.load_session({wire::session_id(Slot(i), 0), Sequence(20), Slot(9)});
+    for (std::uint64_t j = 0; j < 20; ++j) log.load_lsns(place, Sequence(j + 1), 1, Lsn(j * 100 + i));
+  }
+  std::vector<std::byte> buffer(log_checkpoint_bytes(log));
+  const std::uint64_t before = allocations;
+  const std::size_t used = encode_log_checkpoint(log, buffer);
+  const auto decoded = decode_log_checkpoint(buffer, loaded);
+  EXPECT_EQ(allocations, before);
+  EXPECT_EQ(used, buffer.size());
+  EXPECT_TRUE(decoded.has_value());
 }
 
 }  // namespace

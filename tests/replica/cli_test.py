@@ -3,6 +3,7 @@
   cli_test.py SYNOD
 """
 
+import json
 import os
 import re
 import shutil
@@ -90,6 +91,7 @@ class CommandLine(unittest.TestCase):
             ["append"], ["append", "--cluster", "nowhere"], ["append", *address, "--chunk", "0"],
             ["append", *address, "--deadline", "-1"], ["append", *address, "--lines", "--chunk", "5"], ["read", *address],
             ["read", *address, "--from", "-1"], ["read", *address, "--from", "5", "--to", "4"],
+            ["trim", *address], ["trim", *address, "--to", "-1"], ["trim", *address, "--to", "much"],
             ["tail-lsn", *address, "--format", "xml"], ["status", "--cluster", "127.0.0.1:0"], ["status", *address, "--wide"],
             ["status", "--cluster", "127.0.0.1:7401,127.0.0.1:7401"],
         ):
@@ -190,7 +192,8 @@ class CommandLine(unittest.TestCase):
     def test_requests_to_nobody_end_at_their_deadline(self):
         (port,) = free_ports(1)
         address = ["--cluster", f"127.0.0.1:{port}", "--deadline", "0.3"]
-        for args in (["append", *address, "--lines"], ["tail-lsn", *address], ["read", *address, "--from", "0"]):
+        for args in (["append", *address, "--lines"], ["tail-lsn", *address], ["read", *address, "--from", "0"],
+                     ["trim", *address, "--to", "0"]):
             with self.subTest(args=args):
                 self.assert_line(run(*args, stdin="one\n", limit=20), 1, "deadline", "check")
 
@@ -230,6 +233,36 @@ class CommandLine(unittest.TestCase):
             done = run("read", *address, "--from", str(i))
             self.assertEqual((done.returncode, done.stdout), (0, f"{i}\tentry {i}\n"), done.stderr)
         self.assert_line(run("read", *address, "--from", "9"), 1, "ends at LSN 3")
+
+    def test_a_trim_lets_entries_go_for_good(self):
+        ports = free_ports(1)
+        self.format(replicas=1)
+        config = self.config(self.path("1"), members=(1,), ports=ports)
+        replica = self.start("start", "--config", config)
+        address = ["--cluster", f"127.0.0.1:{ports[0]}"]
+        lines = "".join(f"entry {i}\n" for i in range(10))
+        self.assertEqual(run("append", *address, "--lines", stdin=lines).stdout, "0 9\n")
+        self.assert_line(run("trim", *address, "--to", "11"), 1, "--to 11", "ends at LSN 10", "nothing was trimmed")
+        self.assertNotIn("trim ", run("status", *address).stdout)
+        done = run("trim", *address, "--to", "6")
+        self.assertEqual((done.returncode, done.stdout), (0, "6\n"), done.stderr)
+        done = run("trim", *address, "--to", "2", "--format", "json")
+        self.assertEqual((done.returncode, json.loads(done.stdout)), (0, {"trim_lsn": 6}), done.stderr)
+        for again in range(2):
+            for follow in ([], ["--follow"]):
+                done = run("read", *address, "--from", "5", *follow)
+                self.assertEqual(done.stdout, "")
+                self.assert_line(done, 1, "from LSN 5 on are trimmed", "LSN 6")
+            done = run("read", *address, "--from", "6", "--to", "7")
+            self.assertEqual((done.returncode, done.stdout), (0, "6\tentry 6\n"), done.stderr)
+            self.assertRegex(run("status", *address).stdout, "trim +entries below LSN 6 are gone")
+            status = json.loads(run("status", *address, "--format", "json").stdout)["replicas"][0]
+            self.assertEqual((status["trim_lsn"], status["doubt"], status["space_low"]), (6, "none", False))
+            if again:
+                break
+            replica.send_signal(signal.SIGTERM)
+            self.assertEqual(replica.wait(20), 0)
+            self.start("start", "--config", config)
 
     def test_dev_with_an_address_in_use_says_so_and_leaves_nothing_running(self):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:

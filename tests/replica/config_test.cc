@@ -41,6 +41,8 @@ Config full() {
   config.timeouts.heartbeat_us = 7'000;
   config.timeouts.election_us_min = 80'000;
   config.timeouts.election_us_max = 90'000;
+  config.retention.bytes = 10ULL << 30;
+  config.retention.age_s = 90;
   config.members = {{ReplicaId(1), {0x0A000001, 7400}, "wire"}, {ReplicaId(2), {}, {}}, {ReplicaId(9), {0x0A000009, 1}, "to-9"}};
   config.ports = {
       {.name = "clients", .kind = PortConfig::Kind::udp, .address = {0x7F000001, 7401}},
@@ -66,6 +68,7 @@ TEST(Config, is_read_back_as_it_was_written) {
   EXPECT_EQ(read->timeouts.heartbeat_us, config.timeouts.heartbeat_us);
   EXPECT_EQ(read->timeouts.election_us_min, config.timeouts.election_us_min);
   EXPECT_EQ(read->timeouts.election_us_max, config.timeouts.election_us_max);
+  EXPECT_EQ(read->retention, config.retention);
   ASSERT_EQ(read->members.size(), 3U);
   for (std::size_t i = 0; i < 3; ++i) {
     EXPECT_EQ(read->members[i].id, config.members[i].id);
@@ -89,8 +92,16 @@ TEST(Config, has_defaults_for_what_is_not_named) {
   ASSERT_TRUE(config) << config.error().text;
   EXPECT_EQ(config->idle, dataplane::IdlePolicy::sleep);
   EXPECT_FALSE(config->core);
+  EXPECT_FALSE(config->retention.is_on());
   EXPECT_EQ(config->timeouts.heartbeat_us, consensus::Timeouts{}.heartbeat_us);
   EXPECT_EQ(config->member_ids(), (std::vector<ReplicaId>{ReplicaId(1), ReplicaId(2)}));
+}
+
+TEST(Config, takes_retention_as_an_inline_table_too) {
+  const auto config = parse_config("retention = {age = \"7d\"}\n" + std::string(good), "a.toml");
+  ASSERT_TRUE(config) << config.error().text;
+  EXPECT_EQ(config->retention.bytes, std::nullopt);
+  EXPECT_EQ(config->retention.age_s, 7U * 86'400);
 }
 
 // A leader that hears from its followers once a heartbeat must not count as deaf in between.
@@ -171,6 +182,14 @@ const Mistake mistakes[] = {
     {"udp_with_a_socket", std::string(good) + "socket = \"/s\"\n", "'socket'"},
     {"timeouts_are_a_number", "timeouts = 3\n" + std::string(good), "'timeouts'"},
     {"timeouts_unknown_key", std::string(good) + "[timeouts]\nheartbeat = 3\n", "'heartbeat'"},
+    {"retention_is_a_number", "retention = 3\n" + std::string(good), "'retention'"},
+    {"retention_unknown_key", std::string(good) + "[retention]\ndays = 3\n", "'days'"},
+    {"retention_bytes_are_a_number", std::string(good) + "[retention]\nbytes = 3\n", "'bytes'"},
+    {"retention_bytes_zero", std::string(good) + "[retention]\nbytes = \"0GiB\"\n", "'bytes'"},
+    {"retention_bytes_without_unit", std::string(good) + "[retention]\nbytes = \"10\"\n", "'bytes'"},
+    {"retention_bytes_too_many", std::string(good) + "[retention]\nbytes = \"9999999999TiB\"\n", "'bytes'"},
+    {"retention_age_of_unknown_unit", std::string(good) + "[retention]\nage = \"7w\"\n", "'age'"},
+    {"retention_age_negative", std::string(good) + "[retention]\nage = \"-7d\"\n", "'age'"},
     {"heartbeat_zero", std::string(good) + "[timeouts]\nheartbeat_ms = 0\n", "'heartbeat_ms'"},
     {"election_below_heartbeat", std::string(good) + "[timeouts]\nheartbeat_ms = 100\nelection_ms_min = 150\n",
      "election_ms_min"},

@@ -52,6 +52,16 @@ TEST_F(FullDisk, refuses_sessions_with_no_space) {
   expect_all_there();
 }
 
+// How else would its space come back.
+TEST_F(FullDisk, takes_a_trim) {
+  fill();
+  client::Call& call = reader_.session().call();
+  call.start_trim(reader_.session().next_request(), Lsn(200), world_.cluster.network.now_us, 5'000'000);
+  ASSERT_TRUE(world_.run_until([&] { return !call.waiting(); }));
+  ASSERT_EQ(call.state(), client::CallState::answered);
+  EXPECT_EQ(call.trimmed_to(), Lsn(200));
+}
+
 TEST_F(FullDisk, elects_another_leader_and_is_read_from_it) {
   fill();
   for (int i = 0; i < 5; ++i) {

@@ -343,7 +343,8 @@ TEST_F(Hostile, an_acknowledgement_level_of_the_future_is_refused_as_unsupported
 }
 
 TEST_F(Hostile, a_request_of_the_wrong_length_is_malformed) {
-  for (const MessageType type : {MessageType::open_session, MessageType::tail, MessageType::read, MessageType::status}) {
+  for (const MessageType type :
+       {MessageType::open_session, MessageType::tail, MessageType::read, MessageType::trim, MessageType::status}) {
     expect_refused(RefusalReason::malformed, leader(), type, wire::Tail{77}, entries_of(1, 3));
   }
   expect_unharmed();

@@ -165,6 +165,7 @@ void Client::check_tail(Lsn tail) {
 
 void Client::check_trim(Lsn first_kept) {
   ++counters_.trims;
+  known_.trim = std::max(known_.trim, first_kept);
   if (first_kept < least_trim_) {
     oracle_.fail("a trim goes as far as was asked",
                  fmt::format("kept from {} on, and {} was asked for", first_kept.value(), least_trim_.value()));

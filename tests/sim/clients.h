@@ -25,6 +25,7 @@ struct Known {
   Lsn acknowledged;  // highest acknowledged position, plus one
   Lsn tail;          // highest tail answered
   Lsn trim_asked;    // highest trim that anybody asked for
+  Lsn trim;          // highest trim answered
 };
 
 struct ClientCounters {

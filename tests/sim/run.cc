@@ -269,6 +269,10 @@ void Run::read_back() {
   if (oracle_.trim() > known_.trim_asked) {
     return oracle_.fail("a trim is asked for", fmt::format("trimmed up to {}", oracle_.trim().value()));
   }
+  if (oracle_.trim() < known_.trim) {
+    return oracle_.fail("a trim is for ever", fmt::format("answered with {}, and in the end the log is trimmed up to {}",
+                                                          known_.trim.value(), oracle_.trim().value()));
+  }
   const Lsn first = oracle_.trim();
   if (first > Lsn{}) {
     reader.ask_read(first - 1, first, place, 1'000'000);
