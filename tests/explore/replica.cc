@@ -128,6 +128,7 @@ void Replica::carry_out(std::vector<Sent>& sent) {
   for (const Commit& commit : effects.commits) {
     if (commit.slot.value() != committed_.size() + 1) fail("commits come out of order");
     committed_.push_back(commit.value.checksum);
+    if (!bounds_->lost_tails) continue;
     if (ever_committed_.size() < committed_.size()) ever_committed_.push_back(commit.value.checksum);
     if (ever_committed_[committed_.size() - 1] != commit.value.checksum) fail("commits another value after it started again");
   }

@@ -107,7 +107,7 @@ class Replica {
   [[nodiscard]] std::uint32_t crashes() const { return open_count_; }
   // The values that this process says are committed, from slot 1.
   [[nodiscard]] const std::vector<Checksum>& committed() const { return committed_; }
-  // The same of all its processes: what a disk loses was said all the same.
+  // The same of all its processes, where tails may be lost: what a disk loses was said all the same.
   [[nodiscard]] const std::vector<Checksum>& ever_committed() const { return ever_committed_; }
 
  private:
