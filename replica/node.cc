@@ -20,7 +20,6 @@ constexpr std::size_t tails_max = 1024;
 constexpr std::size_t trims_max = 64;
 constexpr std::size_t own_records_max = 4096;
 constexpr std::uint64_t check_interval_us = 1'000'000;  // of the engine's invariants
-constexpr std::uint64_t retain_interval_us = 1'000'000;
 
 // Bodies: one an open slot in the acceptor, one an open slot that a candidate fetched, the open batch, and what one step moves.
 std::size_t pool_bodies(std::size_t window_slots) {
@@ -244,19 +243,7 @@ void Node::propose_batch() {
   carry_out();
 }
 
-// Retention goes through the log like any trim: the leader alone decides.
-void Node::retain() {
-  if (!options_.retention.is_on() || !engine_.is_leader() || now_us_ - retained_us_ < retain_interval_us) return;
-  retained_us_ = now_us_;
-  const auto first_kept = trim_for_retention(options_.retention, retention_facts(), intake_.proposed().trim());
-  // A batch without room: in a second again.
-  if (first_kept && !intake_.is_closed()) (void)intake_.trim(*first_kept);
-}
-
 // The journal does not tell where its segments begin yet, so nothing is ever let go.
-RetentionFacts Node::retention_facts() const {
-  return {};
-}
 
 void Node::drain() {
   for (bool more = true; more;) {
@@ -315,12 +302,20 @@ wire::StatusAnswer Node::status() const {
   status.packets_dropped = packets.dropped_total() + packets.send_dropped + counters_.bad_messages + counters_.bad_bodies;
   status.uptime_us = now_us_ - started_us_;
   status.trim = log_.trim();
+  status.scrub_blocks_checked = scrub_.progress().blocks_checked;
+  status.scrub_blocks_bad = scrub_.progress().blocks_bad;
+  status.records_repaired = repairs_.counters().records;
+  status.journal_failed_errno = static_cast<std::uint32_t>(journal_->failed().value_or(0));
+  status.segments_total = static_cast<std::uint32_t>(journal_->segments().size());
+  status.segments_free = journal_->segments_free();
+  status.doubt = static_cast<wire::DoubtKind>(engine_.may_promise() ? consensus::Doubt::Kind::none : engine_.doubt().kind);
+  status.confirmed = engine_.confirmed() ? 1 : 0;
+  status.space_low = has_room_for_appends() ? 0 : 1;
   status.replica = options_.self;
   status.leader = engine_.leader();
   status.members = static_cast<std::uint16_t>(options_.configuration.size());
   status.role = engine_.role();
   status.votes = engine_.may_vote() ? 1 : 0;
-  status.confirmed = status.votes;
   status.stable = journal_->device_info().stable ? 1 : 0;
   return status;
 }

@@ -71,7 +71,10 @@ class Node {
   // Returns whether there was anything to do. now_us is monotonic.
   bool poll_once(std::uint64_t now_us);
   // Seconds since 1970, now and then: for what is kept by age.
-  void set_time(std::uint64_t now_s) { journal_->set_time(now_s); }
+  void set_time(std::uint64_t now_s) {
+    now_s_ = now_s;
+    journal_->set_time(now_s);
+  }
   void flush() { messenger_.flush(); }
   void submit();
 
@@ -92,7 +95,6 @@ class Node {
   void poll_journal();
   void propose_batch();
   void retain();
-  [[nodiscard]] RetentionFacts retention_facts() const;
   void drain();
   void grant(consensus::Effects& effects) const;
   void on_peer(const dataplane::Message& message);
@@ -202,6 +204,8 @@ class Node {
   Slot trim_slot_;            // and its slot
   PersistNumber trim_record_;
   std::uint64_t upkeep_us_ = 0;
+  std::vector<SegmentFacts> segment_facts_;
+  std::uint64_t now_s_ = 0;
   std::uint64_t now_us_ = 0;
   std::uint64_t started_us_ = 0;
   std::uint64_t checked_us_ = 0;

@@ -34,7 +34,8 @@ void Node::persist(const consensus::Persist& record) {
   }
   header.body_bytes = static_cast<std::uint32_t>(body.size());
   const storage::Journal::Staged staged = journal_->stage(wire::seal(header), body);
-  if (record.slot != Slot{}) staged_[record.slot.value() % staged_.size()] = staged;
+  const bool is_value = record.kind == wire::RecordKind::accepted || record.kind == wire::RecordKind::chosen;
+  if (is_value) staged_[record.slot.value() % staged_.size()] = staged;
 }
 
 void Node::send(const consensus::Send& message) {

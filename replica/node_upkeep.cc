@@ -12,6 +12,7 @@ namespace synod::replica {
 
 namespace {
 
+constexpr std::uint64_t retain_interval_us = 1'000'000;
 constexpr std::uint64_t upkeep_interval_us = 5'000;
 
 }  // namespace
@@ -32,8 +33,11 @@ PersistNumber Node::engine_durable(PersistNumber durable) {
 }
 
 storage::Watermarks Node::watermarks() const {
-  storage::Watermarks marks{
-      .promised = engine_.promised(), .commit = engine_.commit(), .highest = engine_.highest_slot(), .heard = engine_.heard()};
+  storage::Watermarks marks{.promised = engine_.promised(),
+                            .commit = engine_.commit(),
+                            .highest = engine_.highest_slot(),
+                            .tail = log_.tail(),
+                            .heard = engine_.heard()};
   const std::size_t place = options_.configuration.place_of(options_.self);
   marks.heard[place] = engine_.claim();
   if (engine_.confirmed()) marks.own_place = static_cast<std::uint8_t>(place);
@@ -128,6 +132,22 @@ void Node::keep_trim() {
   const bool needs_record = trim_record_ == PersistNumber{} || (journal_->is_releasing() && journal_->idle());
   if (needs_record) stage_trim();
   if (trim_record_ != PersistNumber{}) journal_->release(trim_slot_, trim_record_);
+}
+
+// Retention by size or age, where it is asked for: the leader puts a trim into its batch.
+void Node::retain() {
+  if (!options_.retention.is_on() || !engine_.is_leader() || now_us_ - retained_us_ < retain_interval_us) return;
+  retained_us_ = now_us_;
+  const std::span<const storage::SegmentInfo> segments = journal_->segments();
+  segment_facts_.clear();
+  for (std::uint32_t index = journal_->first_segment();; index = index + 1 == segments.size() ? 0 : index + 1) {
+    segment_facts_.push_back({segments[index].tail, segments[index].written_s, journal_->segment_bytes()});
+    if (index == journal_->current_segment()) break;
+  }
+  const RetentionFacts facts{now_s_, segment_facts_};
+  const auto first_kept = trim_for_retention(options_.retention, facts, intake_.proposed().trim());
+  // A batch without room: in a second again.
+  if (first_kept && !intake_.is_closed()) (void)intake_.trim(*first_kept);
 }
 
 // This disk is an old copy, and the others know a later open of it: they take nothing from an earlier one.

@@ -141,9 +141,15 @@ Result<> run_process(const Config& config) {
              device.description, device.stable ? "" : " (NOT durable)");
   std::fflush(stdout);
   dataplane::Idler idler(config.idle);
+  std::uint64_t told_us = 0;
   while (!stop_requested.load(std::memory_order_relaxed)) {
     ports.take_attached();
-    const bool worked = (*node)->poll_once(dataplane::now_us());
+    const std::uint64_t now_us = dataplane::now_us();
+    if (now_us - told_us >= 1'000'000) {
+      (*node)->set_time(static_cast<std::uint64_t>(std::time(nullptr)));
+      told_us = now_us;
+    }
+    const bool worked = (*node)->poll_once(now_us);
     (*node)->flush();
     (*node)->submit();
     idler.idle(worked);

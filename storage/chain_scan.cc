@@ -16,7 +16,7 @@ Error other_version(std::uint64_t offset) {
 }
 
 Watermarks watermarks_of(const BlockHeader& header) {
-  return {.promised = header.promised, .commit = header.commit, .highest = header.highest, .heard = header.heard};
+  return {.promised = header.promised, .commit = header.commit, .highest = header.highest, .tail = header.tail, .heard = header.heard};
 }
 
 }  // namespace
@@ -136,6 +136,7 @@ Result<> ChainScan::take(const BlockHeader& header) {
   }
   end_.watermarks.commit = std::max(end_.watermarks.commit, header.commit);
   end_.watermarks.highest = std::max(end_.watermarks.highest, header.highest);
+  end_.watermarks.tail = std::max(end_.watermarks.tail, header.tail);
   end_.watermarks.heard = header.heard;
   ++end_.blocks;
   return {};

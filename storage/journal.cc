@@ -151,7 +151,8 @@ void Journal::State::begin_segment(std::uint32_t index, const BlockHeader& first
                      .generation = first.generation,
                      .written_s = first.written_s,
                      .commit = first.commit,
-                     .highest = first.highest};
+                     .highest = first.highest,
+                     .tail = first.tail};
 }
 
 // The record that makes a trim durable, and the commit watermark that covers it, must be on the disk with the word that segments
@@ -191,6 +192,7 @@ void Journal::State::send(Block& sent) {
                      .record_count = sent.record_count,
                      .first_segment = announced_segment,
                      .heard = watermarks.heard,
+                     .tail = watermarks.tail,
                      .payload_checksum = crc32c(payload)};
   sent.is_told = watermarks.own_place != Watermarks::nobody;
   if (sent.is_told) header.heard[watermarks.own_place] = {superblock.open_count, sent_sequence};
@@ -337,6 +339,7 @@ void Journal::flush(const Watermarks& watermarks) {
   state.watermarks.promised = std::max(state.watermarks.promised, watermarks.promised);
   state.watermarks.commit = std::max(state.watermarks.commit, watermarks.commit);
   state.watermarks.highest = std::max(state.watermarks.highest, watermarks.highest);
+  state.watermarks.tail = std::max(state.watermarks.tail, watermarks.tail);
   state.watermarks.heard = watermarks.heard;
   state.watermarks.own_place = watermarks.own_place;
   while (!state.failed && state.sent_sequence < state.last_sequence &&
@@ -546,6 +549,14 @@ std::span<const SegmentInfo> Journal::segments() const {
 
 std::uint32_t Journal::first_segment() const {
   return state_->first_segment;
+}
+
+std::uint32_t Journal::segments_free() const {
+  return state_->geometry.segments - 1 - state_->age_of(state_->segment);
+}
+
+std::uint64_t Journal::segment_bytes() const {
+  return state_->geometry.segment_bytes;
 }
 
 std::uint32_t Journal::current_segment() const {

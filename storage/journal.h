@@ -55,6 +55,7 @@ struct Watermarks {
   Ballot promised;
   Slot commit;
   Slot highest;                               // that this journal has ever held a record of
+  Lsn tail;                                   // behind everything up to `commit`
   std::array<Position, members_max> heard{};  // by place: how far each member's disk got, as far as we heard; our own: as far as we
                                               // may have told
   // Where our own entry of `heard` is: a block that is written with it set may be told of, and says so itself. Unset while the
@@ -104,6 +105,7 @@ struct SegmentInfo {
   std::uint64_t written_s = 0;  // when its first block was written
   Slot commit;                  // watermarks of its first block
   Slot highest;
+  Lsn tail;
 };
 
 struct JournalLimits {
@@ -231,6 +233,8 @@ class Journal {
   [[nodiscard]] std::span<const SegmentInfo> segments() const;
   [[nodiscard]] std::uint32_t first_segment() const;    // the oldest that is needed
   [[nodiscard]] std::uint32_t current_segment() const;  // the one that is written
+  [[nodiscard]] std::uint32_t segments_free() const;
+  [[nodiscard]] std::uint64_t segment_bytes() const;
   [[nodiscard]] const JournalCounters& counters() const;
   [[nodiscard]] const DeviceInfo& device_info() const;
 

@@ -99,7 +99,7 @@ std::expected<BlockHeader, BlockFault> decode_block_header(Bytes from, std::uint
   }
   if (header.header_checksum != header_checksum(header)) return std::unexpected(BlockFault::bad_checksum);
   const bool ours = header.version == layout_version && header.kind <= BlockKind::healed && header.zero_a == 0 &&
-                    is_zero(header.zero_b) && (header.kind == BlockKind::healed || header.next_previous == 0);
+                    header.zero_b == 0 && (header.kind == BlockKind::healed || header.next_previous == 0);
   if (!ours) return std::unexpected(BlockFault::bad_version);
   if (header.cluster != superblock.cluster) return std::unexpected(BlockFault::other_cluster);
   if (header.disk != superblock.disk) return std::unexpected(BlockFault::other_disk);

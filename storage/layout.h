@@ -96,7 +96,8 @@ struct BlockHeader {
   std::uint32_t zero_a = 0;
   std::array<Position, members_max> heard{};  // by place of the member
   std::uint64_t next_previous = 0;           // of a healed block: what its successor says in `previous`; otherwise 0
-  std::array<std::byte, 16> zero_b{};
+  Lsn tail;                                  // see Watermarks
+  std::uint64_t zero_b = 0;
   std::uint32_t payload_checksum = 0;  // CRC32C of the payload; 0 in a healed block
   std::uint32_t header_checksum = 0;   // CRC32C of the 284 bytes before it
 };

@@ -106,7 +106,7 @@ std::vector<SegmentInfo> segments_of(const Survey& survey, const Geometry& geome
   for (std::uint32_t index = end.first_segment;; index = geometry.next(index)) {
     const auto& head = survey.heads()[index];
     if (head && head->sequence <= end.sequence) {
-      segments[index] = {head->sequence, head->generation, head->written_s, head->commit, head->highest};
+      segments[index] = {head->sequence, head->generation, head->written_s, head->commit, head->highest, head->tail};
     }
     if (index == end.segment) break;
   }
@@ -244,7 +244,8 @@ bool Journal::heal(const Gap& gap) {
                      .payload_bytes = static_cast<std::uint32_t>(to - from - sizeof(BlockHeader)),
                      .first_segment = state.first_segment,
                      .heard = gap.bound.heard,
-                     .next_previous = gap.next_previous};
+                     .next_previous = gap.next_previous,
+                     .tail = gap.bound.tail};
   AlignedBuffer block(device_block_bytes);
   store(block.bytes(), seal(header));
   state.wait_until_idle();

@@ -182,7 +182,7 @@ std::optional<Gap> Scrub::finish_search() {
   gap_.next_sequence = next.sequence;
   gap_.next_offset = next.offset;
   gap_.next_previous = next.previous;
-  gap_.bound = {.promised = next.promised, .commit = next.commit, .highest = next.highest, .heard = next.heard};
+  gap_.bound = {.promised = next.promised, .commit = next.commit, .highest = next.highest, .tail = next.tail, .heard = next.heard};
   progress_.blocks_bad += gap_.next_sequence - gap_.first_sequence;
   is_searching_ = is_found_ = false;
   segment_ = next.segment;
