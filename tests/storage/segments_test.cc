@@ -168,7 +168,7 @@ TEST_F(Segments, a_preparer_that_cannot_write_says_why_and_adds_nothing) {
   EXPECT_EQ((*device)->ready_bytes(), segments_offset + 5 * segment_bytes);
 }
 
-TEST_F(Segments, a_preparer_out_of_space_says_so) {
+TEST_F(Segments, a_preparer_that_cannot_reserve_says_so) {
   fs::resize_file(unprepared_path(path(), 4), 0);
   const pid_t child = ::fork();  // the limit is the process's
   ASSERT_GE(child, 0);
