@@ -122,6 +122,7 @@ class Node {
   [[nodiscard]] bool lies_in_gap(const storage::Location& location) const;
   [[nodiscard]] bool sweep_page(std::uint64_t page);
   void finish_sweep();
+  void close_gaps();
 
   // node_effects.cc: carrying out what the engine asks for
   void carry_out();
@@ -163,6 +164,7 @@ class Node {
   FixedVector<storage::Gap, 16> gaps_;  // not closed yet
   std::uint64_t sweep_page_ = 0;
   bool sweep_is_clean_ = true;
+  bool closing_ = false;
 
   consensus::Effects effects_;
   std::vector<storage::Journal::Staged> staged_;  // by slot: where its newest record lies

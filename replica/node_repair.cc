@@ -72,7 +72,8 @@ void Node::finish_page() {
 }
 
 void Node::keep_gaps() {
-  if (const auto gap = scrub_.step(now_us_)) add_gap(*gap);
+  if (const auto gap = scrub_.step(now_us_); gap && !closing_) add_gap(*gap);
+  if (closing_) return close_gaps();
   if (gaps_.empty() || index_->commit() < index_->first()) return;
   for (std::size_t i = 0; i < pages_per_upkeep; ++i) {
     sweep_page_ = std::max(sweep_page_, index_->first_page());
@@ -127,10 +128,18 @@ void Node::finish_sweep() {
   }
   const bool is_clean = std::exchange(sweep_is_clean_, true) && repairs_.is_idle() && engine_.may_promise() && journal_->idle();
   if (!is_clean) return;
-  for (const storage::Gap& gap : gaps_) {
-    if (journal_->heal(gap)) ++counters_.gaps_closed;
+  closing_ = true;
+}
+
+// One after the other. A gap that cannot be closed does no harm.
+void Node::close_gaps() {
+  if (journal_->is_writing_aside()) return;
+  if (gaps_.empty()) {
+    closing_ = false;
+    return;
   }
-  gaps_.clear();
+  if (journal_->heal(gaps_[gaps_.size() - 1])) ++counters_.gaps_closed;
+  gaps_.pop_back();
 }
 
 }  // namespace synod::replica

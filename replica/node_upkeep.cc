@@ -1,8 +1,5 @@
 // What the journal needs and nobody waits for: pages of the index, checkpoints, trims.
-#include <fmt/format.h>
-
 #include <algorithm>
-#include <cstdio>
 
 #include "base/check.h"
 #include "base/crc32c.h"
@@ -150,13 +147,14 @@ void Node::retain() {
   if (first_kept && !intake_.is_closed()) (void)intake_.trim(*first_kept);
 }
 
-// This disk is an old copy, and the others know a later open of it: they take nothing from an earlier one.
+// This disk is an old copy, and the others know a later open of it: they take nothing from an earlier one. The engine asks until
+// it is done.
 void Node::raise_open_count(std::uint64_t floor) {
-  if (const auto raised = journal_->raise_open_count(floor); !raised) {
-    fmt::print(stderr, "synod: replica {}: {}\n", options_.self.value(), raised.error().text);
+  const std::uint64_t open_count = journal_->recovered().identity.open_count;
+  if (open_count < floor) {
+    (void)journal_->raise_open_count(floor);
     return;
   }
-  const std::uint64_t open_count = journal_->recovered().identity.open_count;
   messenger_.set_open_count(open_count);
   engine_.raise_open_count(open_count);
 }

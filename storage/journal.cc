@@ -44,7 +44,8 @@ Journal::State::State(DeviceRef from_device, const JournalLimits& from_limits, c
       reads(from_limits.reads_in_flight),
       finished_reads(from_limits.reads_in_flight),
       read_now_buffer(read_buffer_bytes),
-      blocks_buffer(block_bytes_limit) {
+      blocks_buffer(block_bytes_limit),
+      aside_buffer(device_block_bytes) {
   reserve_bytes = std::min(reserve_bytes_max, geometry.segment_bytes / 4) / device_block_bytes * device_block_bytes;
   for (std::size_t i = 0; i < blocks.size(); ++i) {
     blocks[i].buffer = block_memory.bytes().subspan(i * limits.block_bytes_max, limits.block_bytes_max);
@@ -69,6 +70,7 @@ Journal::State::~State() {
   read_memory.leak();
   read_now_buffer.leak();
   blocks_buffer.leak();
+  aside_buffer.leak();
 }
 
 const Block* Journal::State::open_block() const {
@@ -250,6 +252,7 @@ void Journal::State::finish(const Completion& completion) {
       blocks_state = BlocksState::finished;
       if (completion.error != 0) blocks_bytes = 0;
       return;
+    case TokenKind::aside: finish_aside(completion.error); return;
   }
   CHECK(false);
 }

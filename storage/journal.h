@@ -196,11 +196,14 @@ class Journal {
   // Whether a place on the device lies in the gap, and whether the newest checkpoint begins there.
   [[nodiscard]] bool lies_in(const Gap& gap, std::uint64_t offset) const;
   [[nodiscard]] bool has_checkpoint_in(const Gap& gap) const;
-  // Writes over the place of lost blocks, so that the chain is whole again. Nothing that they held may be needed any more. Blocks
-  // until it is durable. False: this gap cannot be closed, or the disk refuses.
+  // Writes beside the chain; one at a time. `is_writing_aside` until it is durable (or the disk has failed).
+  [[nodiscard]] bool is_writing_aside() const;
+  // Writes over the place of lost blocks, so that the chain is whole again. Nothing that they held may be needed any more. False:
+  // another one is not finished, or this gap cannot be closed (and does no harm).
   bool heal(const Gap& gap);
-  // Makes the open count at least `floor`, in the superblock too. For a replica that does not vote. Blocks until that is durable.
-  [[nodiscard]] Result<> raise_open_count(std::uint64_t floor);
+  // Makes the open count at least `floor`, in the superblock and then in the blocks to come; for a replica that does not vote.
+  // False: another one is not finished. The identity in recovered() changes when it is durable.
+  bool raise_open_count(std::uint64_t floor);
 
   [[nodiscard]] PersistNumber durable() const;
   // Of the last block of the durable prefix.

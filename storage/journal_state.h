@@ -11,6 +11,7 @@
 #include <array>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "base/ring.h"
@@ -53,7 +54,7 @@ inline constexpr std::size_t record_bytes_max = sizeof(wire::RecordHeader) + bod
 inline constexpr std::size_t read_buffer_bytes = align_up(record_bytes_max, device_block_bytes) + device_block_bytes;
 
 // Tokens at the device: what kind of operation, and which one.
-enum class TokenKind : std::uint8_t { write = 1, read = 2, read_now = 3, blocks = 4 };
+enum class TokenKind : std::uint8_t { write = 1, read = 2, read_now = 3, blocks = 4, aside = 5 };
 [[nodiscard]] constexpr std::uint64_t device_token(TokenKind kind, std::uint64_t number) {
   return (static_cast<std::uint64_t>(kind) << 60) | number;
 }
@@ -126,6 +127,12 @@ struct Journal::State {
   std::uint64_t blocks_offset = 0;
   std::uint64_t blocks_bytes = 0;
   bool checkpoint_needed = false;
+  // A write beside the chain: the same block at one place after another.
+  AlignedBuffer aside_buffer;
+  std::array<std::uint64_t, superblock_copies> aside_offsets{};
+  std::uint32_t aside_count = 0;
+  std::uint32_t aside_done = 0;
+  std::optional<Superblock> aside_superblock;  // in effect when all its copies are written
 
   std::uint32_t operations_in_flight = 0;
   std::uint64_t polls = 0;
@@ -157,7 +164,9 @@ struct Journal::State {
   void finish(const Completion& completion);
   void collect();
   void wait_for_block(std::uint64_t sequence);
-  void wait_until_idle();
+  void begin_aside(std::span<const std::uint64_t> offsets);
+  void write_aside();
+  void finish_aside(std::int32_t error);
   void resume(const ChainEnd& end, std::vector<SegmentInfo> known_segments, bool has_checkpoint);
   [[nodiscard]] Result<> begin_open();
 };
