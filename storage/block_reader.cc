@@ -45,6 +45,11 @@ Result<> write_now(DeviceRef device, std::uint64_t offset, Bytes data) {
                           std::strerror(error)));
 }
 
+bool read_now(DeviceRef device, std::uint64_t offset, MutableBytes to) {
+  device.read(offset, to, 0);
+  return wait_for(device, 1) == 0;
+}
+
 BlockReader::BlockReader(DeviceRef device, std::uint64_t end) : device_(device), end_(end), buffer_(window_bytes) {
   buffer_.prefer_huge_pages();
 }

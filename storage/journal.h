@@ -55,10 +55,10 @@ struct Watermarks {
   Ballot promised;
   Slot commit;
   Slot highest;                               // that this journal has ever held a record of
-  std::array<Position, members_max> heard{};  // by place: how far each member's disk got, as far as we heard; our own: as far as we
-                                              // may have told
-  // Where our own entry of `heard` is: a block that is written with it set may be told of, and says so itself. Unset while the
-  // peers have not confirmed that this disk is not an old copy.
+  std::array<Position, members_max> heard{};  // by place: how far each member's disk got, as far as we heard; our own: as far as
+                                              // we may have told
+  // Where our own entry of `heard` is: a block that is written with it set may be told of, and names itself there. Unset while
+  // the peers have not confirmed that this disk is not an old copy.
   static constexpr std::uint8_t nobody = 0xFF;
   std::uint8_t own_place = nobody;
 };
@@ -67,16 +67,19 @@ struct Watermarks {
 struct Gap {
   std::uint64_t first_sequence = 0;  // missing: from here
   std::uint64_t next_sequence = 0;   // up to the one before this block
+  std::uint32_t segment = 0;         // of the last good block
+  std::uint64_t open_count = 0;      // of the last good block
   std::uint64_t offset = 0;          // behind the last good block
   std::uint64_t next_offset = 0;     // of the good block behind the gap
   std::uint64_t previous = 0;        // chain value of the last good block
   std::uint64_t next_previous = 0;   // what the block behind the gap says in `previous`
   Watermarks bound;                  // what the block behind the gap says
+  bool is_unbounded = false;         // and it says that this replica was in unbounded doubt then: so it still is
 };
 
 struct Recovered {
-  Identity identity;      // with the new open count
-  Watermarks watermarks;  // of the last block of the chain. `promised` covers every promise and every vote seen
+  Identity identity;                  // with the new open count
+  Watermarks watermarks;              // of the last block of the chain. `promised` covers every promise and every vote seen
   std::uint64_t sequence = 0;         // of the last block of the chain
   std::uint64_t blocks = 0;           // read
   std::uint64_t bytes = 0;            // of journal used
@@ -179,19 +182,20 @@ class Journal {
     return durable();
   }
 
-  // Everything below slot `below` is trimmed: segments that hold nothing else may be used again, as soon as a block that says so is
-  // durable, with the record `witness` (of the trim) and a commit watermark of at least `below`. Call it again after such a block
-  // if nothing was freed: the watermark may have come too early.
+  // Everything below slot `below` is trimmed: segments that hold nothing else may be used again, as soon as a block that says so
+  // is durable, with the record `witness` (of the trim) and a commit watermark of at least `below`. Call it again after such a
+  // block if nothing was freed: the watermark may have come too early.
   void release(Slot below, PersistNumber witness);
   // Whether it is time for a checkpoint: the last one is a segment behind, and was small beside what was written since.
   [[nodiscard]] bool wants_checkpoint() const;
   // Seconds since 1970, for the headers of the blocks to come.
   void set_time(std::uint64_t now_s);
   // Writes over the place of lost blocks, so that the chain is whole again. Nothing that they held may be needed any more. Blocks
-  // until it is durable. False: this gap cannot be closed, or the disk refuses.
+  // until it is durable. False: this gap cannot be closed (its place is in use again, or it spans a whole segment), or the disk
+  // refuses.
   bool heal(const Gap& gap);
-  // Makes the open count at least `floor` + 1, in the superblock too, and writes a first block of it. For a replica that does not
-  // vote. Blocks until the superblock is durable.
+  // Makes the open count at least `floor` + 1, in the superblock and in all blocks that are not written yet. For a replica that
+  // does not vote. Blocks until the superblock is durable. What was told in the old count is told no more (told_sequence).
   [[nodiscard]] Result<> raise_open_count(std::uint64_t floor);
 
   [[nodiscard]] PersistNumber durable() const;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -31,8 +32,11 @@ class Survey {
     std::uint64_t offset = 0;
   };
   [[nodiscard]] std::vector<CheckpointAt> checkpoints() const;
-  // The oldest head that was written when block `sequence` was known as durable.
-  [[nodiscard]] const BlockHeader* witness_of(std::uint64_t sequence) const;
+  // The heads that were written when block `sequence` was known as durable, the oldest first.
+  [[nodiscard]] std::vector<BlockHeader> witnesses_of(std::uint64_t sequence) const;
+  // Checkpoints that blocks within segments name, where no head does: a crash may take the head that would have named the newest,
+  // while it writes over the older one. Reads the segments, the newest first, until `use` says that it has found what it wants.
+  void search_checkpoints(DeviceRef device, const Superblock& superblock, const std::function<bool(CheckpointAt)>& use) const;
 
  private:
   std::vector<std::optional<BlockHeader>> heads_;
@@ -51,8 +55,10 @@ struct ChainEnd {
   Watermarks watermarks;
   std::uint64_t blocks = 0;
   std::uint64_t discarded_bytes = 0;
-  std::uint64_t leap_to = 0;  // the highest sequence number that may have been durable, where the tail is lost
+  std::uint64_t leap_to = 0;    // the highest sequence number that may have been durable, where the tail is lost
+  bool has_checkpoint = false;  // that the scan began from
   bool tail_is_lost = false;
+  bool is_unbounded = false;  // as the last block says
   std::vector<Gap> gaps;
 };
 
@@ -67,11 +73,18 @@ class ChainScan {
   [[nodiscard]] Result<bool> step();
   // Visits every record of the chain and judges its end.
   [[nodiscard]] Result<ChainEnd> run();
+  [[nodiscard]] const ChainEnd& reached() const { return end_; }
 
  private:
   struct Found {
     BlockEvidence evidence = BlockEvidence::nothing;
     BlockHeader header;
+  };
+  // What lies behind a missing block, in the order of the ring.
+  struct Behind {
+    std::vector<BlockHeader> headers;  // whole ones; with `is_witnessed` the last one's payload is whole, too
+    bool is_witnessed = false;         // and it was written when the missing block was known as durable
+    std::uint64_t claimed = 0;         // the highest number of a block that was, whole or not; 0: there is none
   };
   [[nodiscard]] Result<Found> look_at(std::uint64_t offset);
   [[nodiscard]] Result<Found> find_next();
@@ -79,9 +92,11 @@ class ChainScan {
   [[nodiscard]] Result<> visit_records(const BlockHeader& header, Bytes payload);
   [[nodiscard]] bool payload_is_good(const BlockHeader& header);
   [[nodiscard]] Result<bool> go_on(BlockEvidence evidence);
-  void search_behind(std::vector<BlockHeader>& found);
-  void end_at(BlockEvidence evidence, const std::vector<BlockHeader>& behind);
-  [[nodiscard]] Result<> leap(std::vector<BlockHeader>& behind);
+  [[nodiscard]] bool is_dead(const BlockHeader& header) const;
+  [[nodiscard]] bool add(const BlockHeader& header, Behind& behind);
+  [[nodiscard]] Behind search_behind();
+  void end_at(BlockEvidence evidence, const Behind& behind);
+  [[nodiscard]] Result<> leap(const Behind& behind);
 
   const Superblock& superblock_;
   Geometry geometry_;

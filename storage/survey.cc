@@ -61,13 +61,31 @@ std::vector<Survey::CheckpointAt> Survey::checkpoints() const {
   return found;
 }
 
-const BlockHeader* Survey::witness_of(std::uint64_t sequence) const {
-  const BlockHeader* oldest = nullptr;
+std::vector<BlockHeader> Survey::witnesses_of(std::uint64_t sequence) const {
+  std::vector<BlockHeader> witnesses;
   for (const auto& head : heads_) {
-    if (!head || head->sequence <= sequence || head->durable_sequence < sequence) continue;
-    if (oldest == nullptr || head->sequence < oldest->sequence) oldest = &*head;
+    if (head && head->sequence > sequence && head->durable_sequence >= sequence) witnesses.push_back(*head);
   }
-  return oldest;
+  std::ranges::sort(witnesses, {}, &BlockHeader::sequence);
+  return witnesses;
+}
+
+void Survey::search_checkpoints(DeviceRef device, const Superblock& superblock,
+                                const std::function<bool(CheckpointAt)>& use) const {
+  std::vector<BlockHeader> newest_first;
+  for (const auto& head : heads_) {
+    if (head) newest_first.push_back(*head);
+  }
+  std::ranges::sort(newest_first, std::ranges::greater{}, &BlockHeader::sequence);
+  for (const BlockHeader& head : newest_first) {
+    const Visitor nobody;
+    ChainScan scan(device, superblock, *this, nobody);
+    if (!scan.start_at(head.offset, head.sequence)) continue;
+    for (auto stepped = scan.step(); stepped && *stepped && scan.reached().segment == head.segment; stepped = scan.step()) {
+    }
+    const ChainEnd& end = scan.reached();
+    if (end.checkpoint_sequence != 0 && use({end.checkpoint_sequence, end.checkpoint_offset})) return;
+  }
 }
 
 std::optional<std::vector<std::byte>> read_checkpoint(DeviceRef device, const Superblock& superblock, const Survey& survey,
@@ -83,11 +101,11 @@ std::optional<std::vector<std::byte>> read_checkpoint(DeviceRef device, const Su
     const auto part = load<CheckpointPart>(body);
     if (!is_begun && part.part != 0) return;  // the end of an older one
     if (!is_begun) expected = part;
+    const Bytes rest = body.subspan(sizeof(CheckpointPart));
     is_bad = is_bad || part.id != expected.id || part.part != expected.part || part.parts != expected.parts ||
-             part.bytes != expected.bytes || part.bytes > checkpoint_bytes_max;
+             part.bytes != expected.bytes || part.bytes > checkpoint_bytes_max || rest.size() > part.bytes - bytes.size();
     if (is_bad) return;
     ++expected.part;
-    const Bytes rest = body.subspan(sizeof(CheckpointPart));
     bytes.insert(bytes.end(), rest.begin(), rest.end());
   };
   ChainScan scan(device, superblock, survey, visitor);
