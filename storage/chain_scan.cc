@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/check.h"
 #include "base/crc32c.h"
 #include "base/mutant.h"
 #include "storage/recovery.h"
@@ -101,7 +102,8 @@ Result<ChainScan::Found> ChainScan::look_at(std::uint64_t offset) {
   const bool is_recycled = mutant(Mutant::recycled_is_current) && header->generation < end_.generation;
   // Whole, of this disk and place, and not the next one: a discarded tail's, or of the segment's former use. No trace of the
   // next.
-  const bool follows = is_next && header->previous == end_.value && header->open_count >= end_.open_count && !is_dead(*header);
+  const bool follows =
+      is_next && header->previous == end_.value && header->open_count >= end_.open_count && !is_discarded(*header, superblock_);
   if (!follows && !is_recycled) return Found{};
   if (!payload_is_good(*header) && !mutant(Mutant::torn_tail_is_data)) return Found{BlockEvidence::unreadable, *header};
   return Found{BlockEvidence::follows, *header};
@@ -144,6 +146,7 @@ Result<> ChainScan::take(const BlockHeader& header) {
   }
   end_.is_unbounded = header.unbounded != 0;
   ++end_.blocks;
+  CHECK_LE(end_.blocks, geometry_.bytes() / device_block_bytes);  // sequence numbers rise, so no block comes twice
   return {};
 }
 
@@ -174,18 +177,13 @@ Result<> ChainScan::visit_records(const BlockHeader& header, Bytes payload) {
                   header.sequence, header.offset));
 }
 
-// The newest open discarded it: it was behind the end of the chain that this open found.
-bool ChainScan::is_dead(const BlockHeader& header) const {
-  return header.open_count < superblock_.open_count && header.sequence > superblock_.durable_sequence;
-}
-
 // True: this one is the witness, and whole.
 bool ChainScan::add(const BlockHeader& header, Behind& behind) {
   const std::uint64_t missing = end_.sequence + 1;
   if (header.open_count < end_.open_count || header.sequence <= missing) return false;
   const bool is_witness = header.durable_sequence >= missing;
   if (is_witness) behind.claimed = std::max({behind.claimed, header.sequence, header.durable_sequence});
-  if (is_dead(header)) return false;
+  if (is_discarded(header, superblock_)) return false;
   behind.headers.push_back(header);
   behind.is_witnessed = is_witness && payload_is_good(header);
   return behind.is_witnessed;

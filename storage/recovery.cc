@@ -130,7 +130,7 @@ Result<ChainEnd> read_from_beginning(DeviceRef device, const Superblock& superbl
 
 // From the newest checkpoint that can be used, or from the beginning.
 Result<ChainEnd> read_chain(DeviceRef device, const Superblock& superblock, const Survey& survey, const Visitor& visitor) {
-  for (const Survey::CheckpointAt& at : survey.checkpoints()) {
+  for (const Survey::CheckpointAt& at : survey.checkpoints(device, superblock)) {
     if (auto end = read_from(device, superblock, survey, visitor, at)) return *std::move(end);
   }
   if (!has_first_block(device, superblock, survey)) {

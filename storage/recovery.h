@@ -20,25 +20,35 @@ namespace synod::storage {
 inline constexpr std::uint64_t evidence_bytes = 64U << 20;
 inline constexpr std::size_t gaps_max = 256;
 
+// The newest open discarded it: it was behind the end of the chain that this open found.
+[[nodiscard]] inline bool is_discarded(const BlockHeader& header, const Superblock& superblock) {
+  return header.open_count < superblock.open_count && header.sequence > superblock.durable_sequence;
+}
+
 // The first block of each segment, as far as it can be read and is of this disk.
 class Survey {
  public:
   [[nodiscard]] static Survey of(DeviceRef device, const Superblock& superblock);
 
   [[nodiscard]] const std::vector<std::optional<BlockHeader>>& heads() const { return heads_; }
-  // Where checkpoints begin that were durable once, the newest first.
+  // Where checkpoints begin that were durable once, the newest first: those that heads name, and the newest one that the newest
+  // segment names. Without that, a start could take one whose segment was released since and is half written over.
   struct CheckpointAt {
     std::uint64_t sequence = 0;
     std::uint64_t offset = 0;
   };
-  [[nodiscard]] std::vector<CheckpointAt> checkpoints() const;
+  [[nodiscard]] std::vector<CheckpointAt> checkpoints(DeviceRef device, const Superblock& superblock) const;
   // The heads that were written when block `sequence` was known as durable, the oldest first.
   [[nodiscard]] std::vector<BlockHeader> witnesses_of(std::uint64_t sequence) const;
-  // Checkpoints that blocks within segments name, where no head does: a crash may take the head that would have named the newest,
-  // while it writes over the older one. Reads the segments, the newest first, until `use` says that it has found what it wants.
+  // Checkpoints that blocks within any segment name, for where those above cannot be read. Reads the segments, the newest first,
+  // until `use` says that it has found what it wants.
   void search_checkpoints(DeviceRef device, const Superblock& superblock, const std::function<bool(CheckpointAt)>& use) const;
 
  private:
+  [[nodiscard]] std::vector<BlockHeader> newest_first() const;
+  [[nodiscard]] std::optional<CheckpointAt> named_in(const BlockHeader& head, DeviceRef device,
+                                                     const Superblock& superblock) const;
+
   std::vector<std::optional<BlockHeader>> heads_;
 };
 
@@ -92,7 +102,6 @@ class ChainScan {
   [[nodiscard]] Result<> visit_records(const BlockHeader& header, Bytes payload);
   [[nodiscard]] bool payload_is_good(const BlockHeader& header);
   [[nodiscard]] Result<bool> go_on(BlockEvidence evidence);
-  [[nodiscard]] bool is_dead(const BlockHeader& header) const;
   [[nodiscard]] bool add(const BlockHeader& header, Behind& behind);
   [[nodiscard]] Behind search_behind();
   void end_at(BlockEvidence evidence, const Behind& behind);

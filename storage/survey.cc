@@ -31,7 +31,8 @@ void read_heads(DeviceRef device, const Superblock& superblock, std::uint32_t fi
       if (completion.error != 0) continue;
       const std::uint64_t offset = geometry.start_of(first + static_cast<std::uint32_t>(completion.token));
       const Bytes bytes = Bytes(buffer.bytes()).subspan(completion.token * device_block_bytes, device_block_bytes);
-      if (const auto header = decode_block_header(bytes, offset, superblock)) heads[completion.token] = *header;
+      const auto header = decode_block_header(bytes, offset, superblock);
+      if (header && !is_discarded(*header, superblock)) heads[completion.token] = *header;
     }
   }
 }
@@ -49,8 +50,11 @@ Survey Survey::of(DeviceRef device, const Superblock& superblock) {
   return survey;
 }
 
-std::vector<Survey::CheckpointAt> Survey::checkpoints() const {
+std::vector<Survey::CheckpointAt> Survey::checkpoints(DeviceRef device, const Superblock& superblock) const {
   std::vector<CheckpointAt> found;
+  const std::vector<BlockHeader> heads = newest_first();
+  const auto newest = heads.empty() ? std::nullopt : named_in(heads.front(), device, superblock);
+  if (newest) found.push_back(*newest);
   for (const auto& head : heads_) {
     if (head && head->checkpoint_sequence != 0) found.push_back({head->checkpoint_sequence, head->checkpoint_offset});
   }
@@ -70,21 +74,32 @@ std::vector<BlockHeader> Survey::witnesses_of(std::uint64_t sequence) const {
   return witnesses;
 }
 
+std::optional<Survey::CheckpointAt> Survey::named_in(const BlockHeader& head, DeviceRef device,
+                                                     const Superblock& superblock) const {
+  const Visitor nobody;
+  ChainScan scan(device, superblock, *this, nobody);
+  if (!scan.start_at(head.offset, head.sequence)) return std::nullopt;
+  for (auto stepped = scan.step(); stepped && *stepped && scan.reached().segment == head.segment; stepped = scan.step()) {
+  }
+  const ChainEnd& end = scan.reached();
+  if (end.checkpoint_sequence == 0) return std::nullopt;
+  return CheckpointAt{end.checkpoint_sequence, end.checkpoint_offset};
+}
+
+std::vector<BlockHeader> Survey::newest_first() const {
+  std::vector<BlockHeader> sorted;
+  for (const auto& head : heads_) {
+    if (head) sorted.push_back(*head);
+  }
+  std::ranges::sort(sorted, std::ranges::greater{}, &BlockHeader::sequence);
+  return sorted;
+}
+
 void Survey::search_checkpoints(DeviceRef device, const Superblock& superblock,
                                 const std::function<bool(CheckpointAt)>& use) const {
-  std::vector<BlockHeader> newest_first;
-  for (const auto& head : heads_) {
-    if (head) newest_first.push_back(*head);
-  }
-  std::ranges::sort(newest_first, std::ranges::greater{}, &BlockHeader::sequence);
-  for (const BlockHeader& head : newest_first) {
-    const Visitor nobody;
-    ChainScan scan(device, superblock, *this, nobody);
-    if (!scan.start_at(head.offset, head.sequence)) continue;
-    for (auto stepped = scan.step(); stepped && *stepped && scan.reached().segment == head.segment; stepped = scan.step()) {
-    }
-    const ChainEnd& end = scan.reached();
-    if (end.checkpoint_sequence != 0 && use({end.checkpoint_sequence, end.checkpoint_offset})) return;
+  for (const BlockHeader& head : newest_first()) {
+    const auto at = named_in(head, device, superblock);
+    if (at && use(*at)) return;
   }
 }
 
