@@ -130,6 +130,7 @@ void Recovery::visit_gap(const storage::Gap& gap) {
   watermark_ = std::max(watermark_, gap.bound.commit);
   promised_ = std::max(promised_, gap.bound.promised);
   has_lost_ = true;
+  if (gap.is_unbounded) doubt_ = consensus::Doubt::without_bound();
 }
 
 void Recovery::append_to_index(Slot slot, Lsn base, wire::Chain chain, const OpenRecord& record) {

@@ -44,6 +44,11 @@ Result<> write_now(DeviceRef device, std::uint64_t offset, Bytes data) {
                           std::strerror(error)));
 }
 
+bool read_now(DeviceRef device, std::uint64_t offset, MutableBytes to) {
+  device.read(offset, to, 0);
+  return wait_for(device, 1) == 0;
+}
+
 BlockReader::BlockReader(DeviceRef device, std::uint64_t end, std::uint64_t ahead_bytes)
     : device_(device), end_(end), ahead_bytes_(ahead_bytes), buffer_(std::max(ahead_bytes, view_bytes_max)) {
   if (ahead_bytes == sequential) buffer_.prefer_huge_pages();

@@ -1,4 +1,4 @@
-// Blocking access to a device at open, before anything else is in flight: reads ahead in large pieces, and single writes.
+// Blocking access to a device while nothing else is in flight, as at open: reads ahead in large pieces, and single writes.
 #pragma once
 
 #include <cstdint>
@@ -10,8 +10,9 @@
 
 namespace synod::storage {
 
-// One durable write, waited for.
+// One durable write, or one read, waited for. Nothing else may be in flight.
 [[nodiscard]] Result<> write_now(DeviceRef device, std::uint64_t offset, Bytes data);
+[[nodiscard]] bool read_now(DeviceRef device, std::uint64_t offset, MutableBytes to);
 
 class BlockReader {
  public:

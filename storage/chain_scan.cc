@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/check.h"
 #include "base/crc32c.h"
 #include "base/mutant.h"
 #include "storage/recovery.h"
@@ -96,11 +97,14 @@ Result<ChainScan::Found> ChainScan::look_at(std::uint64_t offset) {
       default: return Found{BlockEvidence::unreadable, {}};
     }
   }
-  const bool is_next = header->sequence == end_.sequence + 1 ||
-                       (header->kind != BlockKind::normal && header->sequence > end_.sequence);
+  const bool is_next =
+      header->sequence == end_.sequence + 1 || (header->kind != BlockKind::normal && header->sequence > end_.sequence);
   const bool is_recycled = mutant(Mutant::recycled_is_current) && header->generation < end_.generation;
-  // Whole, of this disk and place, and not the next one: a discarded tail's, or of the segment's former use. No trace of the next.
-  if (!is_recycled && (!is_next || header->previous != end_.value || header->open_count < end_.open_count)) return Found{};
+  // Whole, of this disk and place, and not the next one: a discarded tail's, or of the segment's former use. No trace of the
+  // next.
+  const bool follows =
+      is_next && header->previous == end_.value && header->open_count >= end_.open_count && !is_discarded(*header, superblock_);
+  if (!follows && !is_recycled) return Found{};
   if (!payload_is_good(*header) && !mutant(Mutant::torn_tail_is_data)) return Found{BlockEvidence::unreadable, *header};
   return Found{BlockEvidence::follows, *header};
 }
@@ -109,7 +113,8 @@ bool ChainScan::payload_is_good(const BlockHeader& header) {
   if (header.kind == BlockKind::healed) return true;
   const std::uint64_t length = block_bytes(header.payload_bytes);
   if (header.offset + length > ready_end_) return false;
-  return crc32c(reader_.view(header.offset, length).subspan(sizeof(BlockHeader), header.payload_bytes)) == header.payload_checksum;
+  return crc32c(reader_.view(header.offset, length).subspan(sizeof(BlockHeader), header.payload_bytes)) ==
+         header.payload_checksum;
 }
 
 Result<> ChainScan::take(const BlockHeader& header) {
@@ -137,8 +142,12 @@ Result<> ChainScan::take(const BlockHeader& header) {
   end_.watermarks.commit = std::max(end_.watermarks.commit, header.commit);
   end_.watermarks.highest = std::max(end_.watermarks.highest, header.highest);
   end_.watermarks.tail = std::max(end_.watermarks.tail, header.tail);
-  end_.watermarks.heard = header.heard;
+  for (std::size_t i = 0; i < members_max; ++i) {
+    end_.watermarks.heard[i] = std::max(end_.watermarks.heard[i], header.heard[i]);
+  }
+  end_.is_unbounded = header.unbounded != 0;
   ++end_.blocks;
+  CHECK_LE(end_.blocks, geometry_.bytes() / device_block_bytes);  // sequence numbers rise, so no block comes twice
   return {};
 }
 
@@ -169,9 +178,21 @@ Result<> ChainScan::visit_records(const BlockHeader& header, Bytes payload) {
                   header.sequence, header.offset));
 }
 
-// Blocks behind the missing one, in the order of the ring, up to one that was written when the missing one was known as durable.
-void ChainScan::search_behind(std::vector<BlockHeader>& found) {
+// True: this one is the witness, and whole.
+bool ChainScan::add(const BlockHeader& header, Behind& behind) {
   const std::uint64_t missing = end_.sequence + 1;
+  if (header.open_count < end_.open_count || header.sequence <= missing) return false;
+  const bool is_witness = header.durable_sequence >= missing;
+  if (is_witness) behind.claimed = std::max({behind.claimed, header.sequence, header.durable_sequence});
+  if (is_discarded(header, superblock_)) return false;
+  behind.headers.push_back(header);
+  behind.is_witnessed = is_witness && payload_is_good(header);
+  return behind.is_witnessed;
+}
+
+// Up to the first block that was written when the missing one was known as durable.
+ChainScan::Behind ChainScan::search_behind() {
+  Behind behind;
   std::uint64_t offset = end_.offset;
   std::uint32_t segment = end_.segment;
   for (std::uint64_t searched = 0; searched < evidence_bytes; searched += device_block_bytes, offset += device_block_bytes) {
@@ -182,21 +203,19 @@ void ChainScan::search_behind(std::vector<BlockHeader>& found) {
     }
     if (offset + device_block_bytes > ready_end_) continue;
     const auto header = decode_block_header(reader_.view(offset, device_block_bytes), offset, superblock_);
-    if (!header || header->open_count < end_.open_count || header->sequence <= missing) continue;
-    found.push_back(*header);
-    if (header->durable_sequence >= missing && payload_is_good(*header)) return;
+    if (header && add(*header, behind)) return behind;
   }
-  const BlockHeader* head = survey_.witness_of(missing);
-  if (head != nullptr && head->open_count >= end_.open_count && payload_is_good(*head)) found.push_back(*head);
+  for (const BlockHeader& head : survey_.witnesses_of(end_.sequence + 1)) {
+    if (add(head, behind)) return behind;
+  }
+  return behind;
 }
 
 // What the missing block means. True: the chain goes on behind it.
 Result<bool> ChainScan::go_on(BlockEvidence evidence) {
-  const std::uint64_t missing = end_.sequence + 1;
-  std::vector<BlockHeader> behind;
-  search_behind(behind);
-  Witness witness = superblock_.durable_sequence >= missing ? Witness::superblock : Witness::nobody;
-  if (!behind.empty() && behind.back().durable_sequence >= missing) witness = Witness::later_block;
+  const Behind behind = search_behind();
+  Witness witness = superblock_.durable_sequence > end_.sequence ? Witness::superblock : Witness::nobody;
+  if (behind.claimed != 0) witness = behind.is_witnessed ? Witness::later_block : Witness::damaged_block;
   switch (judge(DiskEvidence::ours, evidence, witness)) {
     case Verdict::bounded:
       if (auto leapt = leap(behind); !leapt) return std::unexpected(leapt.error());
@@ -206,35 +225,41 @@ Result<bool> ChainScan::go_on(BlockEvidence evidence) {
   }
 }
 
-void ChainScan::end_at(BlockEvidence evidence, const std::vector<BlockHeader>& behind) {
-  end_.leap_to = std::max(end_.sequence, superblock_.durable_sequence);
-  // A block that was cut off within its first sector still counts as discarded.
-  if (evidence != BlockEvidence::nothing) end_.discarded_bytes += device_block_bytes;
-  for (const BlockHeader& header : behind) {
+void ChainScan::end_at(BlockEvidence evidence, const Behind& behind) {
+  end_.leap_to = std::max({end_.sequence, superblock_.durable_sequence, behind.claimed});
+  // A block that was cut off within its first sector still counts as discarded. (In a segment that is used again, it may as well
+  // be the middle of an old block.)
+  if (evidence != BlockEvidence::nothing && end_.generation <= 1) end_.discarded_bytes += device_block_bytes;
+  for (const BlockHeader& header : behind.headers) {
     // Tails that earlier opens discarded may still lie about: they are not this open's loss.
     if (header.open_count == superblock_.open_count) end_.discarded_bytes += block_bytes(header.payload_bytes);
   }
 }
 
-// The last block of `behind` is on the chain for sure. Those before it are, too, as far as the chain values link them to it.
-Result<> ChainScan::leap(std::vector<BlockHeader>& behind) {
-  BlockHeader next = behind.back();
+// The last of the blocks behind is on the chain for sure. Those before it are, too, as far as the chain values link them to it.
+Result<> ChainScan::leap(const Behind& behind) {
+  BlockHeader next = behind.headers.back();
   BlockHeader linked = next;
-  for (auto before = behind.rbegin() + 1; before != behind.rend(); ++before) {
+  for (auto before = behind.headers.rbegin() + 1; before != behind.headers.rend(); ++before) {
     if (before->sequence + 1 != linked.sequence || chain_value(*before) != linked.previous) continue;
     linked = *before;
     if (payload_is_good(linked)) next = linked;
   }
   if (end_.gaps.size() == gaps_max) {
-    return fail(fmt::format("more than {} places of the journal are damaged: replace the disk and join as a new member", gaps_max));
+    return fail(
+        fmt::format("more than {} places of the journal are damaged: replace the disk and join as a new member", gaps_max));
   }
   const Gap gap{.first_sequence = end_.sequence + 1,
                 .next_sequence = next.sequence,
+                .segment = end_.segment,
+                .open_count = end_.open_count,
                 .offset = end_.offset,
                 .next_offset = next.offset,
+                .next_generation = next.generation,
                 .previous = end_.value,
                 .next_previous = next.previous,
-                .bound = watermarks_of(next)};
+                .bound = watermarks_of(next),
+                .is_unbounded = next.unbounded != 0};
   end_.gaps.push_back(gap);
   if (visitor_.gap) visitor_.gap(gap);
   return take(next);

@@ -23,6 +23,7 @@ constexpr std::uint64_t reserve_bytes_max = 1U << 20;
 constexpr std::chrono::seconds drain_wait_max{2};
 
 constexpr std::uint64_t checkpoint_share = 16;  // a checkpoint comes after so many times its bytes, at the earliest
+constexpr std::uint64_t capacity_share = 4;  // or after this part of the journal: what lies behind it cannot be released before
 
 // What may use the reserve. (Checkpoints and index pages may not: they are large.)
 constexpr bool is_control(wire::RecordKind kind) {
@@ -125,6 +126,7 @@ std::uint32_t Journal::State::age_of(std::uint32_t index) const {
 void Journal::State::close_open_block() {
   Block& last = block(last_sequence);
   last.commit = watermarks.commit;
+  last.is_unbounded = is_unbounded;
   next_offset = align_up(last.offset + last.used, device_block_bytes);
   last.state = BlockState::closed;
 }
@@ -193,11 +195,12 @@ void Journal::State::send(Block& sent) {
                      .payload_bytes = static_cast<std::uint32_t>(payload.size()),
                      .record_count = sent.record_count,
                      .first_segment = announced_segment,
-                     .heard = watermarks.heard,
+                     .unbounded = sent.is_unbounded ? 1U : 0U,
                      .tail = watermarks.tail,
                      .payload_checksum = crc32c(payload)};
   sent.is_told = watermarks.own_place != Watermarks::nobody;
-  if (sent.is_told) header.heard[watermarks.own_place] = {superblock.open_count, sent_sequence};
+  if (sent.is_told) watermarks.heard[watermarks.own_place] = {superblock.open_count, sent_sequence};
+  header.heard = watermarks.heard;
   header = seal(header);
   store(sent.buffer, header);
   if (begins_segment) begin_segment(sent.segment, header);
@@ -310,6 +313,13 @@ void Journal::State::note_checkpoint(const Block& block, Bytes body) {
   if (part.part + 1 == part.parts) staged_checkpoint.last_number = staged_number;
 }
 
+// Should this record be lost, the header of the block behind it must say no less.
+void Journal::State::note_repair(const wire::RecordHeader& header) {
+  is_unbounded = header.ballot.is_none();
+  watermarks.promised = std::max(watermarks.promised, header.ballot);
+  watermarks.highest = std::max(watermarks.highest, header.slot);
+}
+
 Journal::Staged Journal::stage(const wire::RecordHeader& header, Bytes body) {
   CHECK(can_stage(header.kind, body.size()));
   CHECK_EQ(header.body_bytes, body.size());
@@ -333,6 +343,7 @@ Journal::Staged Journal::stage(const wire::RecordHeader& header, Bytes body) {
   ++block.record_count;
   block.last_number = ++state.staged_number;
   if (header.kind == wire::RecordKind::checkpoint) state.note_checkpoint(block, body);
+  if (header.kind == wire::RecordKind::repair) state.note_repair(header);
   ++state.counters.records;
   return {.number = state.staged_number, .location = location};
 }
@@ -343,9 +354,11 @@ void Journal::flush(const Watermarks& watermarks) {
   state.watermarks.commit = std::max(state.watermarks.commit, watermarks.commit);
   state.watermarks.highest = std::max(state.watermarks.highest, watermarks.highest);
   state.watermarks.tail = std::max(state.watermarks.tail, watermarks.tail);
-  state.watermarks.heard = watermarks.heard;
+  for (std::size_t i = 0; i < members_max; ++i) {
+    state.watermarks.heard[i] = std::max(state.watermarks.heard[i], watermarks.heard[i]);
+  }
   state.watermarks.own_place = watermarks.own_place;
-  while (!state.failed && state.sent_sequence < state.last_sequence &&
+  while (!state.failed && !state.aside_superblock && state.sent_sequence < state.last_sequence &&
          state.sent_sequence - state.durable_sequence < state.limits.writes_in_flight) {
     Block& next = state.block(state.sent_sequence + 1);
     if (next.state == BlockState::open) state.close_open_block();
@@ -482,7 +495,8 @@ std::optional<int> Journal::failed() const {
 
 void Journal::release(Slot below, PersistNumber witness) {
   State& state = *state_;
-  // A segment may go when all that was written before its successor's first block is below the trim, up to the newest checkpoint's.
+  // A segment may go when all that was written before its successor's first block is below the trim, up to the newest
+  // checkpoint's.
   const std::uint32_t newest = state.checkpoint.sequence == 0 ? state.first_segment : state.checkpoint.segment;
   std::uint32_t first = state.announced_segment;
   for (std::uint32_t index = first; index != newest;) {
@@ -503,7 +517,8 @@ bool Journal::wants_checkpoint() const {
   if (state.failed) return false;
   if (state.checkpoint_needed) return true;
   if (state.segment == state.staged_checkpoint.segment) return false;
-  return state.bytes_since_checkpoint >= checkpoint_share * state.staged_checkpoint.bytes;
+  return state.bytes_since_checkpoint >=
+         std::min(checkpoint_share * state.staged_checkpoint.bytes, state.geometry.bytes() / capacity_share);
 }
 
 void Journal::need_checkpoint() {
@@ -513,8 +528,7 @@ void Journal::need_checkpoint() {
 bool Journal::lies_in(const Gap& gap, std::uint64_t offset) const {
   const Geometry& geometry = state_->geometry;
   const std::uint32_t last = geometry.segment_of(gap.next_offset);
-  // Its first place may be the very end of a segment.
-  const std::uint32_t first = geometry.segment_of(gap.offset - 1);
+  const std::uint32_t first = gap.segment;
   const std::uint32_t segment = geometry.segment_of(offset);
   if (first == last) return offset >= gap.offset && offset < gap.next_offset;
   if (segment == first) return offset >= gap.offset;
@@ -543,7 +557,8 @@ std::uint64_t Journal::told_sequence() const {
 
 std::uint64_t Journal::bytes_used() const {
   const State& state = *state_;
-  return state.age_of(state.segment) * state.geometry.segment_bytes + (state.end_offset() - state.geometry.start_of(state.segment));
+  return state.age_of(state.segment) * state.geometry.segment_bytes +
+         (state.end_offset() - state.geometry.start_of(state.segment));
 }
 
 std::span<const SegmentInfo> Journal::segments() const {

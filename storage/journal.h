@@ -56,10 +56,10 @@ struct Watermarks {
   Slot commit;
   Slot highest;                               // that this journal has ever held a record of
   Lsn tail;                                   // behind everything up to `commit`
-  std::array<Position, members_max> heard{};  // by place: how far each member's disk got, as far as we heard; our own: as far as we
-                                              // may have told
-  // Where our own entry of `heard` is: a block that is written with it set may be told of, and says so itself. Unset while the
-  // peers have not confirmed that this disk is not an old copy.
+  std::array<Position, members_max> heard{};  // by place: how far each member's disk got, as far as we heard; our own: as far as
+                                              // we may have told
+  // Where our own entry of `heard` is: a block that is written with it set may be told of, and names itself there. Unset while
+  // the peers have not confirmed that this disk is not an old copy.
   static constexpr std::uint8_t nobody = 0xFF;
   std::uint8_t own_place = nobody;
 };
@@ -68,16 +68,20 @@ struct Watermarks {
 struct Gap {
   std::uint64_t first_sequence = 0;  // missing: from here
   std::uint64_t next_sequence = 0;   // up to the one before this block
+  std::uint32_t segment = 0;         // of the last good block
+  std::uint64_t open_count = 0;      // of the last good block
   std::uint64_t offset = 0;          // behind the last good block
   std::uint64_t next_offset = 0;     // of the good block behind the gap
+  std::uint32_t next_generation = 0;
   std::uint64_t previous = 0;        // chain value of the last good block
   std::uint64_t next_previous = 0;   // what the block behind the gap says in `previous`
   Watermarks bound;                  // what the block behind the gap says
+  bool is_unbounded = false;         // and it says that this replica was in unbounded doubt then: so it still is
 };
 
 struct Recovered {
-  Identity identity;      // with the new open count
-  Watermarks watermarks;  // of the last block of the chain. `promised` covers every promise and every vote seen
+  Identity identity;                  // with the new open count
+  Watermarks watermarks;              // of the last block of the chain. `promised` covers every promise and every vote seen
   std::uint64_t sequence = 0;         // of the last block of the chain
   std::uint64_t blocks = 0;           // read
   std::uint64_t bytes = 0;            // of journal used
@@ -181,9 +185,9 @@ class Journal {
     return durable();
   }
 
-  // Everything below slot `below` is trimmed: segments that hold nothing else may be used again, as soon as a block that says so is
-  // durable, with the record `witness` (of the trim) and a commit watermark of at least `below`. Call it again after such a block
-  // if nothing was freed: the watermark may have come too early.
+  // Everything below slot `below` is trimmed: segments that hold nothing else may be used again, as soon as a block that says so
+  // is durable, with the record `witness` (of the trim) and a commit watermark of at least `below`. Call it again after such a
+  // block if nothing was freed: the watermark may have come too early.
   void release(Slot below, PersistNumber witness);
   // Whether a release waits for such a block. If the journal is idle, none comes by itself.
   [[nodiscard]] bool is_releasing() const;
@@ -199,7 +203,7 @@ class Journal {
   // Writes beside the chain; one at a time. `is_writing_aside` until it is durable (or the disk has failed).
   [[nodiscard]] bool is_writing_aside() const;
   // Writes over the place of lost blocks, so that the chain is whole again. Nothing that they held may be needed any more. False:
-  // another one is not finished, or this gap cannot be closed (and does no harm).
+  // another one is not finished, or this gap cannot be closed: its place is in use again, or it spans a whole segment.
   bool heal(const Gap& gap);
   // Makes the open count at least `floor`, in the superblock and then in the blocks to come; for a replica that does not vote.
   // False: another one is not finished. The identity in recovered() changes when it is durable.

@@ -30,12 +30,13 @@ struct Block {
   std::uint32_t used = 0;  // header and records
   std::uint32_t record_count = 0;
   BlockState state = BlockState::done;
-  PersistNumber last_number;     // of its last record
-  Slot commit;                   // goes into its header, see close_open_block
+  PersistNumber last_number;  // of its last record
+  Slot commit;                // goes into its header, see close_open_block
   std::uint32_t segment = 0;
   std::uint32_t first_segment = 0;  // in its header
   bool is_told = false;             // its header names itself as our own position
-  std::uint64_t asked_poll = 0;  // value of `polls` when it was asked for
+  bool is_unbounded = false;        // goes into its header, taken when it is closed
+  std::uint64_t asked_poll = 0;     // value of `polls` when it was asked for
 };
 
 struct ReadSlot {
@@ -99,6 +100,7 @@ struct Journal::State {
   std::uint64_t next_offset = 0;  // behind the last closed or sent block
   std::uint32_t segment = 0;      // that the last block lies in
   Watermarks watermarks;
+  bool is_unbounded = false;                // the newest repair record says so
   BlockKind next_kind = BlockKind::normal;  // of the next block to be sent
 
   // The ring of segments.
@@ -106,8 +108,8 @@ struct Journal::State {
   std::uint32_t first_segment = 0;      // the oldest one that may not be used again, by the newest durable block
   std::uint32_t announced_segment = 0;  // the same, by the newest block that was sent
   std::optional<PendingRelease> release;
-  CheckpointPlace checkpoint;          // durable
-  CheckpointPlace staged_checkpoint;   // the newest that was begun
+  CheckpointPlace checkpoint;         // durable
+  CheckpointPlace staged_checkpoint;  // the newest that was begun
   std::uint64_t bytes_since_checkpoint = 0;
   std::uint64_t now_s = 0;
   PersistNumber staged_number;
@@ -157,6 +159,7 @@ struct Journal::State {
   [[nodiscard]] std::uint32_t generation_of(const Block& sent) const;
   void begin_segment(std::uint32_t index, const BlockHeader& first);
   void note_checkpoint(const Block& block, Bytes body);
+  void note_repair(const wire::RecordHeader& header);
   void announce_release(const Block& sent);
   void took_effect(const Block& durable);
   void send(Block& sent);
@@ -167,7 +170,7 @@ struct Journal::State {
   void begin_aside(std::span<const std::uint64_t> offsets);
   void write_aside();
   void finish_aside(std::int32_t error);
-  void resume(const ChainEnd& end, std::vector<SegmentInfo> known_segments, bool has_checkpoint);
+  void resume(const ChainEnd& end, std::vector<SegmentInfo> known_segments);
   [[nodiscard]] Result<> begin_open();
 };
 

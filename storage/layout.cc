@@ -98,7 +98,7 @@ std::expected<BlockHeader, BlockFault> decode_block_header(Bytes from, std::uint
     return std::unexpected(is_zero(from.first(sizeof(BlockHeader))) ? BlockFault::blank : BlockFault::bad_magic);
   }
   if (header.header_checksum != header_checksum(header)) return std::unexpected(BlockFault::bad_checksum);
-  const bool ours = header.version == layout_version && header.kind <= BlockKind::healed && header.zero_a == 0 &&
+  const bool ours = header.version == layout_version && header.kind <= BlockKind::healed && header.unbounded <= 1 &&
                     header.zero_b == 0 && (header.kind == BlockKind::healed || header.next_previous == 0);
   if (!ours) return std::unexpected(BlockFault::bad_version);
   if (header.cluster != superblock.cluster) return std::unexpected(BlockFault::other_cluster);
@@ -109,7 +109,12 @@ std::expected<BlockHeader, BlockFault> decode_block_header(Bytes from, std::uint
   const std::uint64_t length = block_bytes(header.payload_bytes);
   const bool is_healed = header.kind == BlockKind::healed;
   if (length > room || (length > block_bytes_limit && !is_healed)) return std::unexpected(BlockFault::bad_length);
-  const bool possible = header.generation > 0 && header.first_segment < geometry.segments &&
+  const bool has_checkpoint = header.checkpoint_sequence != 0;
+  const bool possible = header.generation > 0 && header.first_segment < geometry.segments && header.sequence > 0 &&
+                        header.sequence < UINT64_MAX && header.open_count < UINT64_MAX &&
+                        header.durable_sequence < header.sequence + (is_healed ? 1 : 0) &&
+                        header.checkpoint_sequence <= header.durable_sequence &&
+                        (has_checkpoint ? geometry.can_hold_block(header.checkpoint_offset) : header.checkpoint_offset == 0) &&
                         (!is_healed || (header.record_count == 0 && header.payload_checksum == 0));
   if (!possible) return std::unexpected(BlockFault::bad_field);
   return header;

@@ -73,44 +73,92 @@ Result<> write_superblock(DeviceRef device, const Superblock& superblock) {
   return {};
 }
 
-// From the newest checkpoint that can be read, or from the beginning.
-Result<ChainEnd> read_chain(DeviceRef device, const Superblock& superblock, const Survey& survey, const Visitor& visitor,
-                            bool& has_checkpoint) {
-  for (const Survey::CheckpointAt& at : survey.checkpoints()) {
-    const auto bytes = read_checkpoint(device, superblock, survey, at);
-    if (!bytes || (visitor.checkpoint && !visitor.checkpoint(*bytes))) continue;
-    // What was staged before the checkpoint in its first block is part of it.
-    bool is_behind = false;
-    Visitor behind = visitor;
-    behind.record = [&](const wire::RecordHeader& header, Location location, Bytes body, const Watermarks& watermarks) {
-      if (is_behind && visitor.record) visitor.record(header, location, body, watermarks);
-      is_behind = is_behind || header.kind == wire::RecordKind::checkpoint;
-    };
-    has_checkpoint = true;
-    ChainScan scan(device, superblock, survey, behind);
-    if (scan.start_at(at.offset, at.sequence)) return scan.run();
-  }
-  const auto end = ChainScan(device, superblock, survey, visitor).run();
-  const bool has_blocks = std::ranges::any_of(survey.heads(), [](const auto& head) { return head.has_value(); });
-  if (end && end->sequence == 0 && has_blocks && superblock.durable_sequence > 0) {
-    return fail(
-        "neither the beginning of the journal nor any checkpoint of it can be read: this replica must not vote; join as a new "
-        "member");
+// Reads the chain from a checkpoint on. Nothing: this one cannot be used.
+std::optional<Result<ChainEnd>> read_from(DeviceRef device, const Superblock& superblock, const Survey& survey,
+                                          const Visitor& visitor, Survey::CheckpointAt at) {
+  const auto bytes = read_checkpoint(device, superblock, survey, at);
+  if (!bytes) return std::nullopt;
+  // What was staged before the checkpoint in its first block is part of it.
+  bool is_behind = false;
+  Visitor behind = visitor;
+  behind.record = [&](const wire::RecordHeader& header, Location location, Bytes body, const Watermarks& watermarks) {
+    if (is_behind && visitor.record) visitor.record(header, location, body, watermarks);
+    is_behind = is_behind || (header.kind == wire::RecordKind::checkpoint && body.size() >= sizeof(CheckpointPart) &&
+                              load<CheckpointPart>(body).part == 0);
+  };
+  ChainScan scan(device, superblock, survey, behind);
+  if (!scan.start_at(at.offset, at.sequence)) return std::nullopt;
+  if (visitor.checkpoint && !visitor.checkpoint(*bytes)) return std::nullopt;
+  auto end = scan.run();
+  if (!end) return end;
+  end->has_checkpoint = true;
+  // The newest one that the chain names is as good if nothing is lost behind its beginning. If not, the next start needs this
+  // one.
+  const bool is_whole = end->checkpoint_sequence >= at.sequence && std::ranges::all_of(end->gaps, [&](const Gap& gap) {
+                          return gap.next_sequence <= end->checkpoint_sequence;
+                        });
+  if (!is_whole) {
+    end->checkpoint_sequence = at.sequence;
+    end->checkpoint_offset = at.offset;
   }
   return end;
 }
 
-// Segments as the chain has used them. What lies in the others is of no use any more.
+bool has_first_block(DeviceRef device, const Superblock& superblock, const Survey& survey) {
+  const Visitor nobody;
+  return ChainScan(device, superblock, survey, nobody).start_at(segments_offset, 1);
+}
+
+// From the beginning of the journal. Where that was lost, what is behind it is of use only if nothing was trimmed yet.
+Result<ChainEnd> read_from_beginning(DeviceRef device, const Superblock& superblock, const Survey& survey,
+                                     const Visitor& visitor) {
+  auto end = ChainScan(device, superblock, survey, visitor).run();
+  if (!end) return end;
+  const bool is_lost = end->sequence == 0 && superblock.durable_sequence > 0;
+  const bool is_beheaded =
+      !end->gaps.empty() && end->gaps[0].first_sequence == 1 && (end->checkpoint_sequence != 0 || end->first_segment != 0);
+  if (is_lost || is_beheaded) {
+    return fail(
+        "neither the beginning of the journal nor any checkpoint of it can be read: this replica must not vote; join as a new "
+        "member");
+  }
+  if (!end->gaps.empty() && end->gaps.back().next_sequence > end->checkpoint_sequence) {
+    end->checkpoint_sequence = end->checkpoint_offset = 0;
+  }
+  return end;
+}
+
+// From the newest checkpoint that can be used, or from the beginning.
+Result<ChainEnd> read_chain(DeviceRef device, const Superblock& superblock, const Survey& survey, const Visitor& visitor) {
+  for (const Survey::CheckpointAt& at : survey.checkpoints(device, superblock)) {
+    if (auto end = read_from(device, superblock, survey, visitor, at)) return *std::move(end);
+  }
+  if (!has_first_block(device, superblock, survey)) {
+    std::optional<Result<ChainEnd>> end;
+    survey.search_checkpoints(device, superblock, [&](Survey::CheckpointAt at) {
+      end = read_from(device, superblock, survey, visitor, at);
+      return end.has_value();
+    });
+    if (end) return *std::move(end);
+  }
+  return read_from_beginning(device, superblock, survey, visitor);
+}
+
+// Segments as the chain has used them. What lies in the others is of no use any more. (A head may be an old one, where the
+// write that should have replaced it was lost: its generation says so.)
 std::vector<SegmentInfo> segments_of(const Survey& survey, const Geometry& geometry, const ChainEnd& end) {
   std::vector<SegmentInfo> segments(geometry.segments);
+  for (std::uint32_t index = 0; index < geometry.segments; ++index) {
+    const bool is_of_this_lap = index <= end.segment;
+    segments[index].generation = is_of_this_lap || end.generation == 0 ? end.generation : end.generation - 1;
+  }
   for (std::uint32_t index = end.first_segment;; index = geometry.next(index)) {
     const auto& head = survey.heads()[index];
-    if (head && head->sequence <= end.sequence) {
+    if (head && head->sequence <= end.sequence && head->generation == segments[index].generation) {
       segments[index] = {head->sequence, head->generation, head->written_s, head->commit, head->highest, head->tail};
     }
     if (index == end.segment) break;
   }
-  segments[end.segment].generation = end.generation;
   return segments;
 }
 
@@ -123,8 +171,7 @@ Result<std::unique_ptr<Journal>> Journal::open(DeviceRef device, ClusterId expec
   if (!superblock) return std::unexpected(superblock.error());
   if (auto ours = check_identity(*superblock, expected_cluster, expected_replica); !ours) return std::unexpected(ours.error());
   const Survey survey = Survey::of(device, *superblock);
-  bool has_checkpoint = false;
-  const auto end = read_chain(device, *superblock, survey, visitor, has_checkpoint);
+  const auto end = read_chain(device, *superblock, survey, visitor);
   if (!end) return std::unexpected(end.error());
 
   ++superblock->number;
@@ -139,23 +186,25 @@ Result<std::unique_ptr<Journal>> Journal::open(DeviceRef device, ClusterId expec
     fitting.block_bytes_target = std::min(fitting.block_bytes_target, fitting.block_bytes_max);
   }
   auto state = std::make_unique<State>(device, fitting, *superblock);
-  state->resume(*end, segments_of(survey, state->geometry, *end), has_checkpoint);
+  state->resume(*end, segments_of(survey, state->geometry, *end));
   std::unique_ptr<Journal> journal(new Journal(std::move(state)));
   if (mutant(Mutant::tail_resurrected)) return journal;
   if (auto begun = journal->state_->begin_open(); !begun) return std::unexpected(begun.error());
   return journal;
 }
 
-void Journal::State::resume(const ChainEnd& end, std::vector<SegmentInfo> known_segments, bool has_checkpoint) {
+void Journal::State::resume(const ChainEnd& end, std::vector<SegmentInfo> known_segments) {
   durable_sequence = sent_sequence = last_sequence = end.tail_is_lost ? end.leap_to : end.sequence;
-  next_kind = end.tail_is_lost && end.sequence > 0 ? BlockKind::leap : BlockKind::normal;
+  next_kind = end.tail_is_lost ? BlockKind::leap : BlockKind::normal;
+  is_unbounded = end.is_unbounded || end.tail_is_lost;
   previous = end.value;
   next_offset = end.offset;
   segment = end.segment;
   segments = std::move(known_segments);
   first_segment = announced_segment = end.first_segment;
   watermarks = end.watermarks;
-  if (end.checkpoint_sequence != 0) {
+  // (One that was released already may still be there to be read, but not for long.)
+  if (end.checkpoint_sequence != 0 && age_of(geometry.segment_of(end.checkpoint_offset)) <= age_of(segment)) {
     checkpoint = {.sequence = end.checkpoint_sequence,
                   .offset = end.checkpoint_offset,
                   .segment = geometry.segment_of(end.checkpoint_offset),
@@ -169,7 +218,7 @@ void Journal::State::resume(const ChainEnd& end, std::vector<SegmentInfo> known_
                .blocks = end.blocks,
                .bytes = age_of(segment) * geometry.segment_bytes + (end.offset - geometry.start_of(segment)),
                .discarded_bytes = end.discarded_bytes,
-               .has_checkpoint = has_checkpoint,
+               .has_checkpoint = end.has_checkpoint,
                .tail_is_lost = end.tail_is_lost,
                .gaps = end.gaps};
 }

@@ -31,7 +31,8 @@ void read_heads(DeviceRef device, const Superblock& superblock, std::uint32_t fi
       if (completion.error != 0) continue;
       const std::uint64_t offset = geometry.start_of(first + static_cast<std::uint32_t>(completion.token));
       const Bytes bytes = Bytes(buffer.bytes()).subspan(completion.token * device_block_bytes, device_block_bytes);
-      if (const auto header = decode_block_header(bytes, offset, superblock)) heads[completion.token] = *header;
+      const auto header = decode_block_header(bytes, offset, superblock);
+      if (header && !is_discarded(*header, superblock)) heads[completion.token] = *header;
     }
   }
 }
@@ -49,8 +50,11 @@ Survey Survey::of(DeviceRef device, const Superblock& superblock) {
   return survey;
 }
 
-std::vector<Survey::CheckpointAt> Survey::checkpoints() const {
+std::vector<Survey::CheckpointAt> Survey::checkpoints(DeviceRef device, const Superblock& superblock) const {
   std::vector<CheckpointAt> found;
+  const std::vector<BlockHeader> heads = newest_first();
+  const auto newest = heads.empty() ? std::nullopt : named_in(heads.front(), device, superblock);
+  if (newest) found.push_back(*newest);
   for (const auto& head : heads_) {
     if (head && head->checkpoint_sequence != 0) found.push_back({head->checkpoint_sequence, head->checkpoint_offset});
   }
@@ -61,13 +65,42 @@ std::vector<Survey::CheckpointAt> Survey::checkpoints() const {
   return found;
 }
 
-const BlockHeader* Survey::witness_of(std::uint64_t sequence) const {
-  const BlockHeader* oldest = nullptr;
+std::vector<BlockHeader> Survey::witnesses_of(std::uint64_t sequence) const {
+  std::vector<BlockHeader> witnesses;
   for (const auto& head : heads_) {
-    if (!head || head->sequence <= sequence || head->durable_sequence < sequence) continue;
-    if (oldest == nullptr || head->sequence < oldest->sequence) oldest = &*head;
+    if (head && head->sequence > sequence && head->durable_sequence >= sequence) witnesses.push_back(*head);
   }
-  return oldest;
+  std::ranges::sort(witnesses, {}, &BlockHeader::sequence);
+  return witnesses;
+}
+
+std::optional<Survey::CheckpointAt> Survey::named_in(const BlockHeader& head, DeviceRef device,
+                                                     const Superblock& superblock) const {
+  const Visitor nobody;
+  ChainScan scan(device, superblock, *this, nobody);
+  if (!scan.start_at(head.offset, head.sequence)) return std::nullopt;
+  for (auto stepped = scan.step(); stepped && *stepped && scan.reached().segment == head.segment; stepped = scan.step()) {
+  }
+  const ChainEnd& end = scan.reached();
+  if (end.checkpoint_sequence == 0) return std::nullopt;
+  return CheckpointAt{end.checkpoint_sequence, end.checkpoint_offset};
+}
+
+std::vector<BlockHeader> Survey::newest_first() const {
+  std::vector<BlockHeader> sorted;
+  for (const auto& head : heads_) {
+    if (head) sorted.push_back(*head);
+  }
+  std::ranges::sort(sorted, std::ranges::greater{}, &BlockHeader::sequence);
+  return sorted;
+}
+
+void Survey::search_checkpoints(DeviceRef device, const Superblock& superblock,
+                                const std::function<bool(CheckpointAt)>& use) const {
+  for (const BlockHeader& head : newest_first()) {
+    const auto at = named_in(head, device, superblock);
+    if (at && use(*at)) return;
+  }
 }
 
 std::optional<std::vector<std::byte>> read_checkpoint(DeviceRef device, const Superblock& superblock, const Survey& survey,
@@ -83,11 +116,11 @@ std::optional<std::vector<std::byte>> read_checkpoint(DeviceRef device, const Su
     const auto part = load<CheckpointPart>(body);
     if (!is_begun && part.part != 0) return;  // the end of an older one
     if (!is_begun) expected = part;
+    const Bytes rest = body.subspan(sizeof(CheckpointPart));
     is_bad = is_bad || part.id != expected.id || part.part != expected.part || part.parts != expected.parts ||
-             part.bytes != expected.bytes || part.bytes > checkpoint_bytes_max;
+             part.bytes != expected.bytes || part.bytes > checkpoint_bytes_max || rest.size() > part.bytes - bytes.size();
     if (is_bad) return;
     ++expected.part;
-    const Bytes rest = body.subspan(sizeof(CheckpointPart));
     bytes.insert(bytes.end(), rest.begin(), rest.end());
   };
   ChainScan scan(device, superblock, survey, visitor);

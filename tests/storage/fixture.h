@@ -75,6 +75,40 @@ inline TestRecord promise(std::uint64_t round) {
   return {.header = wire::seal({.ballot = Ballot(round, ReplicaId(3)), .kind = wire::RecordKind::promise}), .body = {}};
 }
 
+inline TestRecord trim(std::uint64_t first_kept) {
+  return {.header = wire::seal({.slot = Slot(first_kept), .kind = wire::RecordKind::trim}), .body = {}};
+}
+
+inline TestRecord repair(std::uint64_t last, Ballot bound) {
+  return {.header = wire::seal({.slot = Slot(last), .ballot = bound, .kind = wire::RecordKind::repair}), .body = {}};
+}
+
+// The parts of a checkpoint with these bytes.
+inline std::vector<TestRecord> checkpoint_parts(Slot slot, Bytes bytes, std::size_t part_bytes, std::uint64_t id) {
+  std::vector<TestRecord> parts;
+  const auto count = static_cast<std::uint32_t>(std::max<std::size_t>(1, (bytes.size() + part_bytes - 1) / part_bytes));
+  for (std::uint32_t i = 0; i < count; ++i) {
+    const Bytes rest = bytes.subspan(i * part_bytes, std::min(part_bytes, bytes.size() - i * part_bytes));
+    TestRecord part;
+    part.body.resize(sizeof(CheckpointPart) + rest.size());
+    store(MutableBytes(part.body), CheckpointPart{.id = id, .part = i, .parts = count, .bytes = bytes.size()});
+    copy(MutableBytes(part.body).subspan(sizeof(CheckpointPart)), rest);
+    part.header = wire::seal({.slot = slot,
+                              .body_bytes = static_cast<std::uint32_t>(part.body.size()),
+                              .body_checksum = Checksum(crc32c(part.body)),
+                              .kind = wire::RecordKind::checkpoint});
+    parts.push_back(std::move(part));
+  }
+  return parts;
+}
+
+inline std::vector<std::byte> random_bytes(std::size_t count, std::uint64_t seed) {
+  Prng prng(seed);
+  std::vector<std::byte> bytes(count);
+  for (auto& byte : bytes) byte = static_cast<std::byte>(prng.next());
+  return bytes;
+}
+
 inline Journal::Staged stage(Journal& journal, const TestRecord& record) {
   return journal.stage(record.header, record.body);
 }
@@ -93,20 +127,56 @@ inline void drain(Journal& journal, const Watermarks& watermarks = {}) {
   }
 }
 
+// Waits for what the journal writes beside its chain.
+inline void finish_aside(Journal& journal) {
+  while (journal.is_writing_aside()) {
+    journal.submit();
+    poll(journal);
+    ::sched_yield();
+  }
+}
+
+inline bool heal(Journal& journal, const Gap& gap) {
+  const bool begun = journal.heal(gap);
+  finish_aside(journal);
+  return begun;
+}
+
+inline bool raise_open_count(Journal& journal, std::uint64_t floor) {
+  const bool begun = journal.raise_open_count(floor);
+  finish_aside(journal);
+  return begun;
+}
+
 struct Opened {
   std::unique_ptr<Journal> journal;
+  std::vector<std::byte> checkpoint;
   std::vector<TestRecord> records;
   std::vector<Location> locations;
+  std::vector<Gap> gaps;
+  std::vector<std::size_t> gap_places;  // how many records came before each gap
   std::string error;
 };
 
-inline Opened open(DeviceRef device, const JournalLimits& limits = small_limits) {
+// `refused_checkpoint`: one with these bytes is refused, as if another version had written it.
+inline Opened open(DeviceRef device, const JournalLimits& limits = small_limits, Bytes refused_checkpoint = {}) {
   Opened opened;
-  auto journal = Journal::open(device, cluster, replica, limits,
-                               [&](const wire::RecordHeader& header, Location location, Bytes body, const Watermarks&) {
-                                 opened.records.push_back({header, {body.begin(), body.end()}});
-                                 opened.locations.push_back(location);
-                               });
+  Visitor visitor;
+  visitor.checkpoint = [&](Bytes bytes) -> Result<> {
+    if (!refused_checkpoint.empty() && std::ranges::equal(bytes, refused_checkpoint)) return fail("refused by the test");
+    EXPECT_TRUE(opened.checkpoint.empty() && opened.records.empty()) << "a checkpoint comes first, and once";
+    opened.checkpoint.assign(bytes.begin(), bytes.end());
+    return {};
+  };
+  visitor.record = [&](const wire::RecordHeader& header, Location location, Bytes body, const Watermarks&) {
+    opened.records.push_back({header, {body.begin(), body.end()}});
+    opened.locations.push_back(location);
+  };
+  visitor.gap = [&](const Gap& gap) {
+    opened.gaps.push_back(gap);
+    opened.gap_places.push_back(opened.records.size());
+  };
+  auto journal = Journal::open(device, cluster, replica, limits, visitor);
   if (journal) {
     opened.journal = std::move(*journal);
   } else {

@@ -42,8 +42,15 @@ BlockHeader example_header() {
                .previous = 0x0102030405060708,
                .promised = Ballot(6, ReplicaId(3)),
                .commit = Slot(70),
+               .highest = Slot(75),
+               .checkpoint_sequence = 7,
+               .checkpoint_offset = segments_offset + 4096,
+               .written_s = 1'800'000'000,
                .payload_bytes = 32,
                .record_count = 1,
+               .first_segment = 3,
+               .unbounded = 1,
+               .heard = {Position{1, 2}, Position{4, 10}},
                .payload_checksum = 0xCAFEF00D});
 }
 
@@ -51,7 +58,7 @@ TEST(Layout, a_superblock_has_these_bytes) {
   const Superblock superblock = example_superblock();
   EXPECT_EQ(hex(bytes_of(superblock).first(80)),
             "53594e4f444a4e4c"                  // magic
-            "0100020003000000"                  // version, replica, members
+            "0200020003000000"                  // version, replica, members
             "0500000000000000"                  // number
             "8877665544332211"                  // cluster
             "a0a1a2a3a4a5a6a7a8a9aaabacadaeaf"  // disk
@@ -61,12 +68,12 @@ TEST(Layout, a_superblock_has_these_bytes) {
             "1000000000100000"                  // segments, block bytes
   );
   EXPECT_TRUE(is_zero(bytes_of(superblock).subspan(80, 428)));
-  EXPECT_EQ(hex(bytes_of(superblock).subspan(508)), "88e71e83");
+  EXPECT_EQ(hex(bytes_of(superblock).subspan(508)), "61e2561d");
 }
 
 TEST(Layout, a_block_header_has_these_bytes) {
   EXPECT_EQ(hex(bytes_of(example_header())),
-            "53594e4201000000"                  // magic, version
+            "53594e4202000000"                  // magic, version, kind
             "8877665544332211"                  // cluster
             "a0a1a2a3a4a5a6a7a8a9aaabacadaeaf"  // disk
             "0400000000000000"                  // open count
@@ -77,10 +84,23 @@ TEST(Layout, a_block_header_has_these_bytes) {
             "0807060504030201"                  // previous
             "0300060000000000"                  // promised
             "4600000000000000"                  // commit
+            "4b00000000000000"                  // highest
+            "0700000000000000"                  // checkpoint: sequence
+            "0010010000000000"                  // and offset
+            "00d2496b00000000"                  // written
             "2000000001000000"                  // payload bytes, record count
+            "0300000001000000"                  // first segment, unbounded
+            "01000000000000000200000000000000"  // heard of place 0
+            "04000000000000000a00000000000000"  // of place 1
+            "00000000000000000000000000000000"
+            "00000000000000000000000000000000"
+            "00000000000000000000000000000000"
+            "00000000000000000000000000000000"
+            "00000000000000000000000000000000"
+            "0000000000000000"                  // next_previous
             "00000000000000000000000000000000"  // reserved
             "0df0feca"                          // payload checksum
-            "74336f22"                          // header checksum
+            "4bf6b541"                          // header checksum
   );
 }
 
@@ -123,15 +143,29 @@ TEST(Layout, a_block_header_is_refused_for_the_first_reason_that_holds) {
   };
   EXPECT_EQ(judge([](BlockHeader& header) { header.magic = 1; }), BlockFault::bad_magic);
   EXPECT_EQ(judge([](BlockHeader& header) { header.version = 9; }), BlockFault::bad_version);
-  EXPECT_EQ(judge([](BlockHeader& header) { header.zero_b[3] = std::byte{1}; }), BlockFault::bad_version);
-  EXPECT_EQ(judge([](BlockHeader& header) { header.generation = 2; }), BlockFault::bad_version);
+  EXPECT_EQ(judge([](BlockHeader& header) { header.zero_b = 1; }), BlockFault::bad_version);
+  EXPECT_EQ(judge([](BlockHeader& header) { header.kind = BlockKind(3); }), BlockFault::bad_version);
+  EXPECT_EQ(judge([](BlockHeader& header) { header.unbounded = 2; }), BlockFault::bad_version);
+  EXPECT_EQ(judge([](BlockHeader& header) { header.next_previous = 1; }), BlockFault::bad_version);
   EXPECT_EQ(judge([](BlockHeader& header) { header.cluster = ClusterId(1); }), BlockFault::other_cluster);
   EXPECT_EQ(judge([](BlockHeader& header) { header.disk = Uuid{}; }), BlockFault::other_disk);
   EXPECT_EQ(judge([](BlockHeader&) {}, 4096), BlockFault::other_place);
   EXPECT_EQ(judge([](BlockHeader& header) { header.segment = 1; }), BlockFault::other_place);
   EXPECT_EQ(judge([](BlockHeader& header) { header.payload_bytes = block_bytes_limit; }), BlockFault::bad_length);
   EXPECT_EQ(judge([](BlockHeader& header) { header.payload_bytes = UINT32_MAX; }), BlockFault::bad_length);
-  const std::array<std::byte, 128> zeros{};
+  EXPECT_EQ(judge([](BlockHeader& header) { header.generation = 0; }), BlockFault::bad_field);
+  EXPECT_EQ(judge([](BlockHeader& header) { header.first_segment = 16; }), BlockFault::bad_field);
+  EXPECT_EQ(judge([](BlockHeader& header) { header.durable_sequence = 11; }), BlockFault::bad_field);
+  EXPECT_EQ(judge([](BlockHeader& header) { header.checkpoint_sequence = 10; }), BlockFault::bad_field);
+  EXPECT_EQ(judge([](BlockHeader& header) { header.checkpoint_offset = 4096; }), BlockFault::bad_field);
+  EXPECT_EQ(judge([](BlockHeader& header) { header.checkpoint_offset += 1; }), BlockFault::bad_field);
+  EXPECT_EQ(judge([](BlockHeader& header) { header.checkpoint_offset = UINT64_MAX - 4095; }), BlockFault::bad_field);
+  EXPECT_EQ(judge([](BlockHeader& header) { header.checkpoint_sequence = 0; }), BlockFault::bad_field);
+  EXPECT_EQ(judge([](BlockHeader& header) { header.sequence = UINT64_MAX; }), BlockFault::bad_field);
+  EXPECT_EQ(judge([](BlockHeader& header) { header.kind = BlockKind::healed; }), BlockFault::bad_field) << "it has no records";
+  EXPECT_EQ(decode_block_header(bytes_of(example_header()).first(200), example_header().offset, superblock).error(),
+            BlockFault::blank);
+  const std::array<std::byte, sizeof(BlockHeader)> zeros{};
   EXPECT_EQ(decode_block_header(zeros, segments_offset, superblock).error(), BlockFault::blank);
 }
 

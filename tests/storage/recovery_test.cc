@@ -3,54 +3,10 @@
 
 #include <gtest/gtest.h>
 
-#include "storage/layout.h"
-#include "tests/storage/fixture.h"
+#include "tests/storage/chain.h"
 
 namespace synod::storage::test {
 namespace {
-
-constexpr std::uint64_t page = device_block_bytes;
-
-// A journal of `votes` blocks of one page each, behind the open's own block at the start of the first segment.
-std::unique_ptr<MemoryDevice> make_chain(std::uint64_t votes) {
-  auto memory = make_memory();
-  const auto opened = open(DeviceRef(*memory));
-  EXPECT_TRUE(opened.journal) << opened.error;
-  for (std::uint64_t slot = 1; slot <= votes; ++slot) {
-    stage(*opened.journal, vote(slot, 1, 1000));
-    drain(*opened.journal);
-  }
-  return memory;
-}
-
-// Block `sequence` of such a journal.
-std::uint64_t offset_of(std::uint64_t sequence) {
-  return segments_offset + (sequence - 1) * page;
-}
-
-MutableBytes block_at(MemoryDevice& memory, std::uint64_t sequence) {
-  return memory.contents().subspan(offset_of(sequence), page);
-}
-
-void erase(MutableBytes bytes) {
-  std::ranges::fill(bytes, std::byte{0});
-}
-
-void expect_refused(MemoryDevice& memory, const std::string& text) {
-  const std::vector<std::byte> before(memory.contents().begin(), memory.contents().end());
-  const auto opened = open(DeviceRef(memory));
-  EXPECT_FALSE(opened.journal);
-  EXPECT_NE(opened.error.find(text), std::string::npos) << opened.error;
-  EXPECT_TRUE(std::ranges::equal(before, memory.contents())) << "a refused disk must not be touched";
-}
-
-// Seals a changed header of block `sequence` again.
-template <class Change>
-void change_header(MemoryDevice& memory, std::uint64_t sequence, Change&& change) {
-  auto header = load<BlockHeader>(block_at(memory, sequence));
-  change(header);
-  store(block_at(memory, sequence), seal(header));
-}
 
 TEST(Recovery, a_torn_last_block_is_discarded) {
   const auto memory = make_chain(5);
@@ -68,53 +24,6 @@ TEST(Recovery, a_block_of_garbage_behind_the_chain_is_discarded) {
   ASSERT_TRUE(opened.journal) << opened.error;
   EXPECT_EQ(opened.records.size(), 5U);
   EXPECT_EQ(opened.journal->recovered().discarded_bytes, page);
-}
-
-TEST(Recovery, a_flipped_bit_in_any_sector_of_a_durable_block_is_refused) {
-  for (const std::size_t at : {0U, 40U, 127U, 128U, 600U, 1100U}) {
-    const auto memory = make_chain(8);
-    block_at(*memory, 4)[at] ^= std::byte{4};
-    expect_refused(*memory, "journal block 4 at offset 77824 is damaged although it was durable (block 5");
-  }
-}
-
-TEST(Recovery, a_durable_block_that_was_never_written_is_refused) {
-  const auto memory = make_chain(8);
-  erase(block_at(*memory, 3));
-  expect_refused(*memory, "journal block 3");
-}
-
-TEST(Recovery, a_durable_block_overwritten_by_its_neighbour_is_refused) {
-  const auto memory = make_chain(8);
-  copy(block_at(*memory, 3), block_at(*memory, 4));
-  expect_refused(*memory, "journal block 3");
-}
-
-TEST(Recovery, a_damaged_last_block_of_an_earlier_open_is_refused_by_the_superblock) {
-  const auto memory = make_chain(3);
-  {
-    const auto opened = open(DeviceRef(*memory));
-  }
-  // Block 5 is the second open's own; without it nothing but the superblock knows that block 4 was found.
-  erase(block_at(*memory, 4));
-  erase(block_at(*memory, 5));
-  expect_refused(*memory, "journal block 4 at offset 77824 is damaged although it was durable (the superblock");
-}
-
-TEST(Recovery, evidence_in_the_next_segment_is_found) {
-  const auto memory = make_memory(4, 64U << 10);
-  Location last;
-  {
-    const auto opened = open(DeviceRef(*memory));
-    for (std::uint64_t slot = 1; slot <= 3; ++slot) {
-      last = stage(*opened.journal, vote(slot, 1, 40000)).location;
-      drain(*opened.journal);
-    }
-  }
-  const std::uint64_t segment = 64U << 10;
-  ASSERT_GE(last.offset, segments_offset + 2 * segment);
-  memory->contents()[segments_offset + segment + 200] ^= std::byte{1};
-  expect_refused(*memory, "is damaged although it was durable");
 }
 
 TEST(Recovery, a_discarded_tail_cannot_come_back_to_life) {
@@ -181,32 +90,6 @@ TEST(Recovery, a_block_that_was_written_behind_another_does_not_follow) {
 
 TEST(Recovery, a_block_with_a_gap_before_its_number_does_not_follow) {
   EXPECT_EQ(blocks_with_forged_fifth([](BlockHeader& header) { header.sequence = 6; }), 4U);
-}
-
-TEST(Recovery, a_superblock_older_than_the_journal_is_refused) {
-  const auto memory = make_memory();
-  std::vector<std::byte> old;
-  for (int i = 0; i < 3; ++i) {
-    if (i == 1) old.assign(memory->contents().begin(), memory->contents().begin() + probe_offset);
-    const auto opened = open(DeviceRef(*memory));
-  }
-  copy(memory->contents(), old);
-  expect_refused(*memory, "the superblock is older than the journal");
-}
-
-TEST(Recovery, segments_put_back_from_an_old_copy_are_refused) {
-  const auto memory = make_chain(4);
-  const std::vector<std::byte> old(memory->contents().begin() + segments_offset, memory->contents().end());
-  {
-    const auto opened = open(DeviceRef(*memory));
-    stage(*opened.journal, vote(9, 1, 100));
-    drain(*opened.journal);
-  }
-  {
-    const auto opened = open(DeviceRef(*memory));
-  }
-  copy(memory->contents().subspan(segments_offset), old);
-  expect_refused(*memory, "damaged although it was durable (the superblock");
 }
 
 TEST(Recovery, a_block_of_another_version_is_refused_and_not_discarded) {
@@ -297,7 +180,7 @@ TEST(Superblock, another_version_says_so) {
   const auto memory = make_memory();
   for (std::uint32_t i = 0; i < superblock_copies; ++i) {
     auto superblock = load<Superblock>(memory->contents().subspan(i * page));
-    superblock.version = 2;
+    superblock.version = layout_version + 1;
     store(memory->contents().subspan(i * page), seal(superblock));
   }
   expect_refused(*memory, "another version of synod");
@@ -314,6 +197,16 @@ TEST(Superblock, counters_at_their_end_are_damage) {
     }
     expect_refused(*memory, "all copies of the superblock are damaged");
   }
+}
+
+TEST(Superblock, the_first_version_says_so) {
+  const auto memory = make_memory();
+  for (std::uint32_t i = 0; i < superblock_copies; ++i) {
+    auto superblock = load<Superblock>(memory->contents().subspan(i * page));
+    superblock.version = 1;
+    store(memory->contents().subspan(i * page), seal(superblock));
+  }
+  expect_refused(*memory, "another version of synod");
 }
 
 TEST(Superblock, a_journal_that_was_cut_off_says_so) {

@@ -103,12 +103,10 @@ TEST_F(Segments, a_reader_stops_at_files_and_sees_zeros_where_nothing_is_ready) 
   BlockReader reader(DeviceRef(**device), (*device)->info().size_bytes);
   for (const std::uint64_t seed : {1U, 2U}) {
     const auto bytes = reader.view(last + (seed - 1) * device_block_bytes, device_block_bytes);
-    ASSERT_TRUE(bytes) << bytes.error().text;
-    EXPECT_TRUE(std::ranges::equal(*bytes, pattern(device_block_bytes, seed)));
+    EXPECT_TRUE(std::ranges::equal(bytes, pattern(device_block_bytes, seed)));
   }
   const auto behind = reader.view((*device)->ready_bytes(), device_block_bytes);
-  ASSERT_TRUE(behind) << behind.error().text;
-  EXPECT_TRUE(is_zero(*behind));
+  EXPECT_TRUE(is_zero(behind));
 }
 
 TEST_F(Segments, a_write_over_the_end_of_a_segment_is_a_bug) {
@@ -131,7 +129,7 @@ TEST_F(Segments, the_preparer_makes_all_ready_while_the_device_writes) {
     EXPECT_EQ((*device)->ready_bytes(), (*device)->info().size_bytes);
     write_pattern(DeviceRef(**device), segments_offset + 5 * segment_bytes, 8);
     BlockReader reader(DeviceRef(**device), (*device)->info().size_bytes);
-    EXPECT_TRUE(std::ranges::equal(*reader.view(segments_offset + 5 * segment_bytes, device_block_bytes),
+    EXPECT_TRUE(std::ranges::equal(reader.view(segments_offset + 5 * segment_bytes, device_block_bytes),
                                    pattern(device_block_bytes, 8)));
   }
   EXPECT_FALSE(fs::exists(unprepared_path(path(), 5)));
