@@ -85,6 +85,11 @@ bool Engine::admit(const wire::PeerMessage& message, std::size_t from) {
   return admitted;
 }
 
+bool Engine::admits(ReplicaId from, const Incarnation& incarnation) {
+  const std::size_t place = configuration_.place_of(from);
+  return place != Configuration::not_a_member && place != place_ && identity_.recorded() && identity_.admit(place, incarnation);
+}
+
 void Engine::on_message(const wire::PeerMessage& message, BodyHandle body, Effects& effects) {
   const std::size_t from = configuration_.place_of(message.from);
   // An old image of a disk counts its opens again: it is told what was heard of it, and nothing else.

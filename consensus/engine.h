@@ -72,6 +72,8 @@ class Engine {
   // The journal failed: this replica votes no more and leads no more; it may still learn and be read.
   void stop_voting(Effects& effects);
 
+  // Whether a message that the engine does not know comes from a member's disk (rule 5).
+  [[nodiscard]] bool admits(ReplicaId from, const Incarnation& incarnation);
   // The journal was trimmed: `slot` is the first one kept.
   void set_trim(Slot slot);
   // A checkpoint of a peer is durable here and stands for every slot up to this one. Steps down. Nothing if they are committed.

@@ -53,6 +53,7 @@ struct Node::Parts {
   std::map<Slot, OpenRecord> open;
   consensus::Doubt doubt;
   Slot trim;
+  Lsn first_lsn;
 };
 
 Result<std::unique_ptr<Node>> Node::open(const NodeOptions& options, storage::DeviceRef device) {
@@ -73,7 +74,9 @@ Result<std::unique_ptr<Node>> Node::open(const NodeOptions& options, storage::De
   parts.members = recovery.members();
   parts.open = recovery.open();
   parts.doubt = recovery.doubt();
-  parts.trim = recovery.trim();
+  // (Where a gap stopped the log short of it, a peer's checkpoint will bring it there.)
+  parts.first_lsn = recovery.first_lsn();
+  parts.trim = std::min(recovery.trim(), parts.log->applied() + 1);
   const Slot window_end = parts.log->applied() + options.window_slots;
   // Where a slot was lost, later ones may lie beyond the window. They are in doubt, too: no promise is made before they are known.
   if (parts.doubt.kind != consensus::Doubt::Kind::none) parts.open.erase(parts.open.upper_bound(window_end), parts.open.end());
@@ -153,7 +156,8 @@ Node::Node(const NodeOptions& options, Parts&& parts)
       durable_slot_(log_.applied()),
       own_records_(own_records_max),
       page_body_(index_page_bytes),
-      trim_slot_(parts.trim) {
+      trim_slot_(parts.trim),
+      first_lsn_(parts.first_lsn) {
   for (const storage::Gap& gap : journal_->recovered().gaps) add_gap(gap);
   for (const auto& [slot, record] : parts.open) {
     CHECK(slot > log_.applied());
@@ -222,7 +226,7 @@ void Node::poll_journal() {
 
 void Node::grant(consensus::Effects& effects) const {
   // One record a call, of the largest size, if the journal can take it; heartbeats and learning go on without.
-  const bool may_stage = !failed_ && index_->unstaged() < SlotIndex::unstaged_max;
+  const bool may_stage = !failed_ && !installing_from_ && index_->unstaged() < SlotIndex::unstaged_max;
   effects.votes_max = may_stage && journal_->can_stage(wire::RecordKind::accepted, body_bytes_max) ? 1 : 0;
   effects.controls_max =
       !failed_ && journal_->can_stage(wire::RecordKind::promise, members_max * sizeof(wire::MemberUuid)) ? 1 : 0;
@@ -255,6 +259,7 @@ void Node::drain() {
 }
 
 void Node::on_peer(const dataplane::Message& message) {
+  if (on_checkpoint_message(message)) return;
   const auto decoded = wire::decode_peer_message(message.header, message.payload, promise_slots_);
   if (!decoded) {
     ++counters_.bad_messages;

@@ -30,6 +30,7 @@
 #include "replica/repairs.h"
 #include "replica/retention.h"
 #include "replica/slot_index.h"
+#include "replica/transfer.h"
 #include "storage/journal.h"
 #include "storage/scrub.h"
 #include "wire/client.h"
@@ -107,11 +108,17 @@ class Node {
   [[nodiscard]] storage::Watermarks watermarks() const;
   void keep_pages();
   void keep_checkpoint();
-  void begin_checkpoint();
+  void begin_checkpoint(bool is_installed);
   void keep_trim();
   [[nodiscard]] std::optional<Slot> find_trim_slot();
   void stage_trim();
   void raise_open_count(std::uint64_t floor);
+
+  // node_transfer.cc: a checkpoint of a peer, for whoever is behind a trim
+  [[nodiscard]] bool on_checkpoint_message(const dataplane::Message& message);
+  void send_piece(ReplicaId to, Slot applied, std::uint32_t number);
+  void keep_transfer();
+  void install(Bytes state);
 
   // node_repair.cc: making whole again what the disk has lost
   void keep_repairs();
@@ -160,6 +167,7 @@ class Node {
   Reads reads_;
   CheckpointWriter checkpoint_;
   Repairs repairs_;
+  Transfer transfer_;
   storage::Scrub scrub_;
   FixedVector<storage::Gap, 16> gaps_;  // not closed yet
   std::uint64_t sweep_page_ = 0;
@@ -205,6 +213,8 @@ class Node {
   Lsn trimmed_;               // the log's trim that the journal knows
   Slot trim_slot_;            // and its slot
   PersistNumber trim_record_;
+  Lsn first_lsn_;                        // that may be read here: a state that was installed came without its entries
+  std::optional<Slot> installing_from_;  // what the journal accounts for, until the installed state is staged
   std::uint64_t upkeep_us_ = 0;
   std::vector<SegmentFacts> segment_facts_;
   std::uint64_t now_s_ = 0;

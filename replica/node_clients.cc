@@ -263,6 +263,7 @@ void Node::on_read_request(const wire::Read& request, const Message& message) {
                   {.request = request.request, .sequence = Sequence(log_.trim().value()), .reason = RefusalReason::trimmed});
   }
   // Once the disk has failed nothing more becomes durable. What is not, is in memory, and so is its page of the index.
+  if (request.from < first_lsn_) return;  // others have it: unreadable is not absent
   const bool is_never_durable = failed_ && durable_slot() < index_->commit() && request.from >= (*index_)[durable_slot() + 1].base;
   const bool readable = request.from < log_.tail() && !is_never_durable;
   if (!readable) {

@@ -37,6 +37,7 @@ storage::Watermarks Node::watermarks() const {
                             .heard = engine_.heard()};
   const std::size_t place = options_.configuration.place_of(options_.self);
   marks.heard[place] = engine_.claim();
+  if (installing_from_) marks.commit = *installing_from_;
   if (engine_.confirmed()) marks.own_place = static_cast<std::uint8_t>(place);
   return marks;
 }
@@ -49,6 +50,7 @@ void Node::upkeep() {
   upkeep_us_ = now_us_;
   keep_trim();
   keep_repairs();
+  keep_transfer();
   keep_gaps();
 }
 
@@ -67,19 +69,22 @@ void Node::keep_checkpoint() {
   if (!checkpoint_.is_writing()) {
     // Where the pages of the index lie must be known.
     if (!journal_->wants_checkpoint() || index_->unstaged() > 0) return;
-    begin_checkpoint();
+    begin_checkpoint(false);
   }
   stage_own({.slot = log_.applied(), .kind = wire::RecordKind::checkpoint}, checkpoint_.next_part());
   checkpoint_.part_taken();
+  if (!checkpoint_.is_writing()) installing_from_.reset();
 }
 
-void Node::begin_checkpoint() {
+void Node::begin_checkpoint(bool is_installed) {
   const consensus::Doubt& doubt = engine_.doubt();
   CheckpointHeader header{.trim = trim_slot_,
                           .promised = engine_.promised(),
                           .doubt_bound = doubt.bound,
                           .doubt_last = doubt.last,
-                          .doubt_kind = static_cast<std::uint32_t>(doubt.kind)};
+                          .doubt_kind = static_cast<std::uint16_t>(doubt.kind),
+                          .is_installed = static_cast<std::uint16_t>(is_installed),
+                          .first_lsn = first_lsn_};
   FixedVector<OpenSlot, window_slots_max> open;
   for (Slot slot = engine_.commit() + 1; slot <= engine_.commit() + options_.window_slots; ++slot) {
     const consensus::AcceptedSlot* accepted = engine_.open_slot(slot);

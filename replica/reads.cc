@@ -157,6 +157,7 @@ void Reads::start_serves(Slot durable_slot) {
     InFlight* place = free_place();
     if (place == nullptr) return;
     consensus::Serve& serve = serves_.front();
+    if (serve.from < index_.first()) below_ = serve.to;
     if (serve.from > serve.last || serve.from > durable_slot || serve.from < index_.first()) {
       serves_.pop();  // done, or not yet on our disk, or not any more: the peer asks again
       continue;

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "base/ring.h"
@@ -42,6 +43,8 @@ class Reads {
     bool is_page = false;
   };
   [[nodiscard]] std::optional<Unreadable> next_unreadable();
+  // A peer that asked for what was trimmed here.
+  [[nodiscard]] std::optional<ReplicaId> next_below() { return std::exchange(below_, std::nullopt); }
   // The disk failed: nothing more becomes durable. Who waits asks again.
   void forget_waiting() { clients_.clear(); }
 
@@ -73,6 +76,7 @@ class Reads {
   Ring<ClientRead> clients_;
   Ring<consensus::Serve> serves_;
   Ring<Unreadable> unreadable_;
+  std::optional<ReplicaId> below_;
   std::vector<InFlight> in_flight_;
   std::size_t peers_in_flight_ = 0;
   std::vector<std::optional<dataplane::Route>> routes_;  // by replica id; small ids

@@ -35,6 +35,7 @@ Result<> Recovery::load(Bytes checkpoint) {
   members_ = view->members;
   if (!mutant(Mutant::promise_lost_in_recycle)) promised_ = header.promised;
   trim_ = header.trim;
+  first_lsn_ = header.first_lsn;
   watermark_ = header.applied;
   doubt_ = {.kind = static_cast<consensus::Doubt::Kind>(header.doubt_kind), .bound = header.doubt_bound, .last = header.doubt_last};
   load_open(*view);
@@ -120,8 +121,30 @@ void Recovery::visit(const wire::RecordHeader& header, storage::Location locatio
       doubt_ = header.ballot.is_none() ? consensus::Doubt::without_bound() : consensus::Doubt::below(header.ballot, header.slot);
       promised_ = std::max(promised_, header.ballot);
       break;
-    case wire::RecordKind::checkpoint: break;
+    case wire::RecordKind::checkpoint: visit_checkpoint_part(body); break;
   }
+}
+
+void Recovery::visit_checkpoint_part(Bytes body) {
+  if (body.size() < sizeof(storage::CheckpointPart)) return;
+  const auto part = synod::load<storage::CheckpointPart>(body);
+  if (part.part == 0) {
+    checkpoint_.clear();
+    next_part_ = part;
+  }
+  if (part.id != next_part_.id || part.part != next_part_.part || part.bytes > storage::checkpoint_bytes_max) return;
+  ++next_part_.part;
+  const Bytes rest = body.subspan(sizeof(storage::CheckpointPart));
+  checkpoint_.insert(checkpoint_.end(), rest.begin(), rest.end());
+  if (next_part_.part < part.parts || checkpoint_.size() != part.bytes) return;
+  const auto view = decode_checkpoint(checkpoint_);
+  if (!view || view->header.is_installed == 0 || view->header.applied <= log_.applied()) return;
+  const Ballot promised = promised_;
+  const Slot trim = trim_;
+  if (const auto loaded = load(checkpoint_); !loaded) error_ = loaded.error();
+  promised_ = std::max(promised_, promised);
+  trim_ = std::max(trim_, trim);
+  is_stuck_ = false;
 }
 
 void Recovery::visit_gap(const storage::Gap& gap) {

@@ -49,6 +49,8 @@ class Recovery {
   [[nodiscard]] const std::map<Slot, OpenRecord>& open() const { return open_; }
   [[nodiscard]] const consensus::Doubt& doubt() const { return doubt_; }
   [[nodiscard]] Slot trim() const { return trim_; }
+  // That may be read here.
+  [[nodiscard]] Lsn first_lsn() const { return first_lsn_; }
 
  private:
   [[nodiscard]] Result<> load(Bytes checkpoint);
@@ -57,6 +59,7 @@ class Recovery {
   [[nodiscard]] std::optional<std::vector<std::byte>> read_body(storage::BlockReader& reader, const OpenSlot& open) const;
   void visit(const wire::RecordHeader& header, storage::Location location, Bytes body, const storage::Watermarks& watermarks);
   void visit_gap(const storage::Gap& gap);
+  void visit_checkpoint_part(Bytes body);
   void append_to_index(Slot slot, Lsn base, wire::Chain chain, const OpenRecord& record);
   void apply_up_to(Slot commit);
 
@@ -67,8 +70,12 @@ class Recovery {
   std::vector<wire::MemberUuid> members_;
   std::map<Slot, OpenRecord> open_;
   std::map<std::uint64_t, storage::Location> pages_;  // of the index that were seen before their last slot was applied
+  // A checkpoint within the chain, part by part. One that was installed leads on where the records before it do not.
+  std::vector<std::byte> checkpoint_;
+  storage::CheckpointPart next_part_;
   consensus::Doubt doubt_;
   Slot trim_;
+  Lsn first_lsn_;
   Slot watermark_;
   bool is_stuck_ = false;  // the next slot's record may have been in a gap
   bool has_lost_ = false;  // something that was durable

@@ -22,6 +22,8 @@ const char* name(MessageType type) {
     case MessageType::value: return "value";
     case MessageType::catch_up: return "catch_up";
     case MessageType::chosen: return "chosen";
+    case MessageType::checkpoint: return "checkpoint";
+    case MessageType::checkpoint_ask: return "checkpoint_ask";
     case MessageType::open_session: return "open_session";
     case MessageType::session_opened: return "session_opened";
     case MessageType::append: return "append";

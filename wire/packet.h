@@ -34,6 +34,8 @@ enum class MessageType : std::uint8_t {
   value = 12,
   catch_up = 13,
   chosen = 14,
+  checkpoint = 15,
+  checkpoint_ask = 16,
   // between a client and a replica
   open_session = 32,
   session_opened = 33,
@@ -53,7 +55,7 @@ enum class MessageType : std::uint8_t {
 [[nodiscard]] const char* name(MessageType type);
 [[nodiscard]] constexpr bool is_known(MessageType type) {
   const auto value = static_cast<unsigned>(type);
-  return (value >= 1 && value <= 14) || (value >= 32 && value <= 44);
+  return (value >= 1 && value <= 16) || (value >= 32 && value <= 44);
 }
 [[nodiscard]] constexpr bool is_client_message(MessageType type) {
   return static_cast<unsigned>(type) >= 32;
