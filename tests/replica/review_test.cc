@@ -69,26 +69,23 @@ Vote vote(std::uint64_t slot, std::uint64_t round, std::size_t bytes) {
 }
 
 struct Recovered {
+  explicit Recovered(SlowDevice& device) : recovery(*log, index, storage::DeviceRef(device)) {}
   std::unique_ptr<consensus::LogState> log = std::make_unique<consensus::LogState>(true);
   SlotIndex index{1024};
-  Recovery recovery{*log, index};
+  Recovery recovery;
   std::unique_ptr<storage::Journal> journal;
   std::string error;
 };
 
 std::unique_ptr<Recovered> recover(SlowDevice& device) {
-  auto result = std::make_unique<Recovered>();
-  auto journal = storage::Journal::open(
-      storage::DeviceRef(device), cluster, self, limits,
-      [&](const wire::RecordHeader& header, storage::Location location, Bytes body, const storage::Watermarks& watermarks) {
-        result->recovery.visit(header, location, body, watermarks);
-      });
+  auto result = std::make_unique<Recovered>(device);
+  auto journal = storage::Journal::open(storage::DeviceRef(device), cluster, self, limits, result->recovery.visitor());
   if (!journal) {
     result->error = journal.error().text;
     return result;
   }
   result->journal = std::move(*journal);
-  const auto finished = result->recovery.finish(result->journal->recovered().watermarks);
+  const auto finished = result->recovery.finish(result->journal->recovered());
   if (!finished) result->error = finished.error().text;
   return result;
 }
@@ -104,7 +101,7 @@ class RecoveryUnderASlowDisk : public ::testing::Test {
   void turn(std::uint64_t commit, std::size_t completions) {
     device_.allowed = completions;
     (void)journal_->poll([](const storage::ReadResult&) {});
-    journal_->flush({Ballot(2, ReplicaId(1)), Slot(commit)});
+    journal_->flush({.promised = Ballot(2, ReplicaId(1)), .commit = Slot(commit)});
     journal_->submit();
   }
   void restart() {
