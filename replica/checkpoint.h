@@ -44,7 +44,7 @@ struct CheckpointHeader {
   std::uint64_t log_bytes = 0;
   std::uint64_t zero = 0;
 };
-static_assert(Format<CheckpointHeader> && sizeof(CheckpointHeader) == 136);
+static_assert(Format<CheckpointHeader> && sizeof(CheckpointHeader) == 128);
 
 struct OpenSlot {
   Slot slot;
