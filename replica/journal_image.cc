@@ -127,27 +127,44 @@ std::size_t ImageDevice::poll(std::span<storage::Completion> out) {
   return count;
 }
 
-ImageDevice::Chunk ImageDevice::read_chunk(const JournalImage& image, std::uint64_t offset, std::size_t bytes) {
-  Chunk chunk{storage::AlignedBuffer(bytes), {}};
-  if (image.read(offset, chunk.bytes.bytes()) == 0) return chunk;
+ImageDevice::Chunk ImageDevice::read_chunk(const JournalImage& image, std::uint64_t offset, std::size_t bytes,
+                                           storage::AlignedBuffer buffer) {
+  Chunk chunk{std::move(buffer), bytes, {}};
+  const MutableBytes to = chunk.buffer.bytes().first(bytes);
+  if (image.read(offset, to) == 0) return chunk;
   chunk.bad.resize(bytes / storage::device_block_bytes);
   for (std::size_t i = 0; i < chunk.bad.size(); ++i) {
     const std::size_t at = i * storage::device_block_bytes;
-    chunk.bad[i] = image.read(offset + at, chunk.bytes.bytes().subspan(at, storage::device_block_bytes)) != 0;
+    chunk.bad[i] = image.read(offset + at, to.subspan(at, storage::device_block_bytes)) != 0;
   }
   return chunk;
 }
 
+void ImageDevice::ask(std::uint64_t index) {
+  const std::uint64_t offset = index * chunk_bytes;
+  if (offset >= image_.ready_bytes() || asked_.contains(index) || chunks_.contains(index)) return;
+  const std::uint64_t left = (image_.ready_bytes() - offset) / storage::device_block_bytes * storage::device_block_bytes;
+  if (free_.empty()) {
+    free_.emplace_back(chunk_bytes);
+    free_.back().prefer_huge_pages();
+  }
+  asked_.emplace(index, std::async(std::launch::async, read_chunk, std::cref(image_), offset, std::min(chunk_bytes, left),
+                                   std::move(free_.back())));
+  free_.pop_back();
+}
+
 const ImageDevice::Chunk& ImageDevice::chunk(std::uint64_t index) {
-  const auto ask = [&](std::uint64_t at) {
-    const std::uint64_t offset = at * chunk_bytes;
-    if (offset >= image_.ready_bytes() || asked_.contains(at) || chunks_.contains(at)) return;
-    const std::uint64_t left = (image_.ready_bytes() - offset) / storage::device_block_bytes * storage::device_block_bytes;
-    asked_.emplace(at, std::async(std::launch::async, read_chunk, std::cref(image_), offset, std::min(chunk_bytes, left)));
-  };
+  for (auto asked = asked_.begin(); asked != asked_.end();) {
+    const bool is_near = asked->first >= index && asked->first <= index + chunks_ahead;
+    if (!is_near) free_.push_back(std::move(asked->second.get().buffer));
+    asked = is_near ? std::next(asked) : asked_.erase(asked);
+  }
+  for (auto kept = chunks_.begin(); kept != chunks_.end();) {
+    const bool is_near = kept->first + chunks_kept >= index && kept->first <= index + chunks_ahead;
+    if (!is_near) free_.push_back(std::move(kept->second.buffer));
+    kept = is_near ? std::next(kept) : chunks_.erase(kept);
+  }
   for (std::uint64_t at = index; at <= index + chunks_ahead; ++at) ask(at);
-  std::erase_if(chunks_, [&](const auto& kept) { return kept.first + chunks_kept < index || kept.first > index + chunks_ahead; });
-  std::erase_if(asked_, [&](const auto& asked) { return asked.first < index || asked.first > index + chunks_ahead; });
   if (const auto asked = asked_.find(index); asked != asked_.end()) {
     chunks_.insert_or_assign(index, asked->second.get());
     asked_.erase(asked);
@@ -161,12 +178,12 @@ int ImageDevice::read_from_chunks(std::uint64_t offset, MutableBytes to) {
     const Chunk& from = chunk(offset / chunk_bytes);
     const std::uint64_t at = offset % chunk_bytes;
     const std::size_t count = std::min<std::uint64_t>(to.size(), chunk_bytes - at);
-    if (at + count > from.bytes.size()) return EIO;
+    if (at + count > from.bytes) return EIO;
     for (std::uint64_t i = at / storage::device_block_bytes; !from.bad.empty() && i * storage::device_block_bytes < at + count;
          ++i) {
       if (from.bad[i]) return EIO;
     }
-    copy(to, from.bytes.bytes().subspan(at, count));
+    copy(to, from.buffer.bytes().subspan(at, count));
     offset += count;
     to = to.subspan(count);
   }

@@ -58,10 +58,12 @@ class ImageDevice {
 
  private:
   struct Chunk {
-    storage::AlignedBuffer bytes;
+    storage::AlignedBuffer buffer;
+    std::size_t bytes = 0;
     std::vector<bool> bad;  // device blocks that cannot be read; empty: all can
   };
-  static Chunk read_chunk(const JournalImage& image, std::uint64_t offset, std::size_t bytes);
+  static Chunk read_chunk(const JournalImage& image, std::uint64_t offset, std::size_t bytes, storage::AlignedBuffer buffer);
+  void ask(std::uint64_t index);
   const Chunk& chunk(std::uint64_t index);
   [[nodiscard]] int read_from_chunks(std::uint64_t offset, MutableBytes to);
 
@@ -70,6 +72,7 @@ class ImageDevice {
   bool reads_ahead_;
   std::map<std::uint64_t, std::future<Chunk>> asked_;
   std::map<std::uint64_t, Chunk> chunks_;
+  std::vector<storage::AlignedBuffer> free_;  // used again: fresh memory costs a page fault each 4 KiB
   std::deque<storage::Completion> finished_;
 };
 
