@@ -86,11 +86,14 @@ void check_locations(const Opened& opened) {
 // What the first open found, with what was appended since.
 void check_second_open(DeviceRef device, const Opened& first, const Recovered& recovered, std::size_t appended) {
   const Opened second = open_journal(device);
-  CHECK(is_prefix(first.records, second.records));
-  CHECK_EQ(second.records.size(), first.records.size() + appended + (recovered.tail_is_lost ? 1 : 0));
+  // Where several places are damaged, and one of them shows a block that was discarded once, what lies within the gap may be
+  // judged otherwise once the superblock speaks of a later open.
+  const bool is_exact = recovered.gaps.empty();
+  if (is_exact) CHECK(is_prefix(first.records, second.records));
+  if (is_exact) CHECK_EQ(second.records.size(), first.records.size() + appended + (recovered.tail_is_lost ? 1 : 0));
   if (!second.journal) return;  // the journal is full
   CHECK_EQ(second.journal->recovered().identity.open_count, recovered.identity.open_count + 1);
-  CHECK_EQ(second.journal->recovered().blocks, recovered.blocks + 1 + appended);
+  if (is_exact) CHECK_EQ(second.journal->recovered().blocks, recovered.blocks + 1 + appended);
   CHECK_GE(second.journal->recovered().watermarks.promised, recovered.watermarks.promised);
   CHECK_GE(second.journal->recovered().watermarks.commit, recovered.watermarks.commit);
 }

@@ -129,6 +129,8 @@ def blocks_from(disk, superblock, offset, sequence, chain, open_count):
                 continue
             is_next = block.sequence == sequence + 1 or (block.kind != 0 and block.sequence > sequence)
             is_discarded = block.open_count < superblock.open_count and block.sequence > superblock.durable
+            if is_replaced(disk, superblock, block):
+                continue
             if is_next and block.previous == chain and block.open_count >= open_count and block.is_whole and not is_discarded:
                 found = block
                 break
@@ -139,6 +141,18 @@ def blocks_from(disk, superblock, offset, sequence, chain, open_count):
         yield found
         offset, segment, sequence = found.offset + found.length, found.segment, found.sequence
         chain, open_count = found.chain, found.open_count
+
+
+def is_replaced(disk, superblock, block):
+    """Discarded once, and the block that should lie here was lost: the block directly behind tells."""
+    offset = block.offset + block.length
+    if block.is_healed or offset >= superblock.start_of(block.segment + 1):
+        return False
+    try:
+        behind = Block(disk, superblock, offset)
+    except ValueError:
+        return False
+    return behind.sequence == block.sequence + 1 and behind.open_count > block.open_count and behind.previous != block.chain
 
 
 def behind_gap(disk, superblock, offset, segment, sequence, open_count):
