@@ -26,11 +26,13 @@ void add_append(CLI::App& app, Body& body);
 void add_bench(CLI::App& app, Body& body);
 void add_dev(CLI::App& app, Body& body);
 void add_format(CLI::App& app, Body& body);
+void add_inspect(CLI::App& app, Body& body);
 void add_read(CLI::App& app, Body& body);
 void add_start(CLI::App& app, Body& body);
 void add_status(CLI::App& app, Body& body);
 void add_tail_lsn(CLI::App& app, Body& body);
 void add_trim(CLI::App& app, Body& body);
+void add_verify(CLI::App& app, Body& body);
 
 // Prints "synod: TEXT" to stderr and returns exit_failed.
 int failed(const std::string& text);

@@ -106,7 +106,22 @@ Result<ChainScan::Found> ChainScan::look_at(std::uint64_t offset) {
       is_next && header->previous == end_.value && header->open_count >= end_.open_count && !is_discarded(*header, superblock_);
   if (!follows && !is_recycled) return Found{};
   if (!payload_is_good(*header) && !mutant(Mutant::torn_tail_is_data)) return Found{BlockEvidence::unreadable, *header};
+  if (is_superseded(*header)) return Found{BlockEvidence::elsewhere, *header};
   return Found{BlockEvidence::follows, *header};
+}
+
+// A later open discarded it and wrote another block of this number, behind which it wrote the one that lies behind here. So that
+// other one was durable: the disk lost it and kept this one.
+bool ChainScan::is_superseded(const BlockHeader& header) {
+  const std::uint64_t length = block_bytes(header.payload_bytes);
+  const std::uint64_t offset = header.offset + length;
+  const bool has_neighbour = offset + device_block_bytes <= std::min(ready_end_, geometry_.end_of(header.segment)) &&
+                             length + device_block_bytes <= BlockReader::view_bytes_max && header.kind != BlockKind::healed;
+  if (!has_neighbour) return false;
+  const Bytes neighbour = reader_.view(header.offset, length + device_block_bytes).subspan(length);
+  const auto next = decode_block_header(neighbour, offset, superblock_);
+  return next && next->sequence == header.sequence + 1 && next->open_count > header.open_count &&
+         next->previous != chain_value(header);
 }
 
 bool ChainScan::payload_is_good(const BlockHeader& header) {

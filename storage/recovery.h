@@ -102,6 +102,7 @@ class ChainScan {
   [[nodiscard]] Result<> visit_records(const BlockHeader& header, Bytes payload);
   [[nodiscard]] bool payload_is_good(const BlockHeader& header);
   [[nodiscard]] Result<bool> go_on(BlockEvidence evidence);
+  [[nodiscard]] bool is_superseded(const BlockHeader& header);
   [[nodiscard]] bool add(const BlockHeader& header, Behind& behind);
   [[nodiscard]] Behind search_behind();
   void end_at(BlockEvidence evidence, const Behind& behind);

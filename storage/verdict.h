@@ -32,7 +32,8 @@
 //
 // A discarded block is no evidence: it says what was durable, but nothing goes on behind it, and its word of what was promised is
 // older than the opens that discarded it. The superblock tells it apart: of an open before the newest, and of a sequence number
-// above the last one that the newest open found.
+// above the last one that the newest open found. One that an earlier open discarded was written over; if the disk lost that
+// write, the block behind it tells: it is of a later open and says another chain value of its predecessor.
 #pragma once
 
 #include <array>

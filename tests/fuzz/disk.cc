@@ -114,11 +114,12 @@ const Disk& disk() {
 
 Opened open_journal(DeviceRef device) {
   Opened opened;
-  auto journal = Journal::open(device, disk_cluster, disk_replica, disk_limits,
-                               [&](const wire::RecordHeader& header, Location location, Bytes body, const Watermarks&) {
-                                 opened.records.push_back({header, {body.begin(), body.end()}});
-                                 opened.locations.push_back(location);
-                               });
+  Visitor visitor;
+  visitor.record = [&](const wire::RecordHeader& header, Location location, Bytes body, const Watermarks&) {
+    opened.records.push_back({header, {body.begin(), body.end()}});
+    opened.locations.push_back(location);
+  };
+  auto journal = Journal::open(device, disk_cluster, disk_replica, disk_limits, visitor);
   if (journal) opened.journal = std::move(*journal);
   if (!journal) opened.error = journal.error().text;
   return opened;

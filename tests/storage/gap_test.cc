@@ -360,6 +360,26 @@ TEST(Gap, a_discarded_block_is_no_evidence) {
       << "the superblock knows of block 4, and nobody alive says what came behind";
 }
 
+// Found by the fuzzer: the first block of an open was lost by the disk, and the discarded block that it should have replaced is
+// still there. It follows its predecessor in everything, but the block behind it was written behind another one by a later open.
+TEST(Gap, a_discarded_block_at_the_place_of_a_lost_one_is_not_taken_for_it) {
+  const auto memory = make_chain(4);
+  const std::vector<std::byte> dead(block_at(*memory, 5).begin(), block_at(*memory, 5).end());
+  erase(block_at(*memory, 5));
+  for (std::uint64_t slot = 5; slot <= 6; ++slot) {
+    const auto opened = open(DeviceRef(*memory));
+    append_votes(*opened.journal, slot, slot);
+  }
+  copy(block_at(*memory, 5), dead);
+  for (int i = 0; i < 2; ++i) {
+    const auto opened = open(DeviceRef(*memory));
+    ASSERT_EQ(opened.gaps.size(), 1U) << opened.error;
+    EXPECT_EQ(opened.gaps[0].first_sequence, 5U);
+    EXPECT_EQ(opened.gaps[0].next_sequence, 6U);
+    EXPECT_EQ(slots_of(opened), (std::vector<std::uint64_t>{1, 2, 3, 5, 6})) << "slot 4 was discarded";
+  }
+}
+
 TEST(Gap, a_superblock_older_than_the_journal_is_an_old_copy) {
   const auto memory = make_memory();
   std::vector<std::byte> old;

@@ -178,8 +178,8 @@ TEST(Ring, a_promise_outlives_the_segment_that_its_record_lay_in) {
   RingUser user;
   {
     const auto opened = open(DeviceRef(*memory));
-    user.round = 1000;
     stage(*opened.journal, promise(1000));
+    drain(*opened.journal, {.promised = Ballot(1000, ReplicaId(3))});
     run_to_generation(*opened.journal, user, prng, 3);
     settle(*opened.journal, user);
   }
