@@ -87,7 +87,14 @@ bool Engine::admit(const wire::PeerMessage& message, std::size_t from) {
 
 bool Engine::admits(ReplicaId from, const Incarnation& incarnation) {
   const std::size_t place = configuration_.place_of(from);
-  return place != Configuration::not_a_member && place != place_ && identity_.recorded() && identity_.admit(place, incarnation);
+  if (place == Configuration::not_a_member || place == place_) {
+    ++counters_.refused_not_member;
+    return false;
+  }
+  if (!identity_.recorded()) return false;
+  const bool admitted = identity_.admit(place, incarnation);
+  if (!admitted) ++counters_.refused_identity;
+  return admitted;
 }
 
 void Engine::on_message(const wire::PeerMessage& message, BodyHandle body, Effects& effects) {

@@ -80,6 +80,11 @@ Result<std::unique_ptr<Node>> Node::open(const NodeOptions& options, storage::De
   const Slot window_end = parts.log->applied() + options.window_slots;
   // Where a slot was lost, later ones may lie beyond the window. They are in doubt, too: no promise is made before they are known.
   if (parts.doubt.kind != consensus::Doubt::Kind::none) parts.open.erase(parts.open.upper_bound(window_end), parts.open.end());
+  if (parts.doubt.kind != consensus::Doubt::Kind::none && options.configuration.size() == 1) {
+    return fail(
+        "the journal is damaged although it was durable, and there is no other member to repair it from: this replica must not "
+        "vote; `synod verify` says where; restore a whole copy");
+  }
   // To leave out a vote would be to forget it (rule 1).
   if (!parts.open.empty() && parts.open.rbegin()->first > window_end) {
     return fail(

@@ -27,8 +27,11 @@ replica::NodeOptions options() {
           .seed = 1};
 }
 
-// The log that these records hold up to `commit`: one session that opens, and one entry for each slot after that.
-void check_log(const replica::Node& node, const std::vector<Written>& records, Slot commit) {
+// The log that these records hold: one session that opens, and one entry for each slot after that. All of what is committed, unless
+// something was lost: then what comes before the first lost slot.
+void check_log(const replica::Node& node, const std::vector<Written>& records, const Recovered& recovered) {
+  const bool has_lost = !recovered.gaps.empty() || recovered.tail_is_lost;
+  const Slot commit = has_lost ? std::min(node.log().applied(), recovered.watermarks.commit) : recovered.watermarks.commit;
   std::map<Slot, Checksum> newest;
   for (const Written& record : records) newest[record.header.slot] = record.header.body_checksum;
   wire::Chain chain;
@@ -62,7 +65,8 @@ bool run(Bytes input) {
   if (!node) return !opened.records.empty();
   CHECK(opened.journal != nullptr);
   const Recovered recovered = opened.journal->recovered();
-  if (spoiled == Spoiled::by_damage) check_log(**node, opened.records, recovered.watermarks.commit);
+  const bool has_lost = !recovered.gaps.empty() || recovered.tail_is_lost;
+  if (spoiled == Spoiled::by_damage) check_log(**node, has_lost ? disk().records_after : opened.records, recovered);
   CHECK_GE((*node)->status().promised, recovered.watermarks.promised);
   const auto log = std::tuple((*node)->log().applied(), (*node)->log().chain(), (*node)->log().tail());
   run_alone(**node);

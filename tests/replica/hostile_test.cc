@@ -244,6 +244,8 @@ TEST_F(Hostile, what_a_member_sent_before_it_restarted_is_refused) {
   for (const Sent& sent : old) {
     if (sent.from.address != 1 || sent.to != Cluster::endpoint_of(place)) continue;
     network().inject(sent.from, sent.to, sent.packet);
+    // (A question about its disk is answered whatever its open count: it may be an old image's, see consensus/witness.h.)
+    if (load<wire::PacketHeader>(sent.packet).type == wire::MessageType::hello) continue;
     if (++count % 20 == 0) world_.step();
   }
   world_.run_for(1000);
