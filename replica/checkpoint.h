@@ -1,5 +1,5 @@
-// A checkpoint: everything that a replica knows at one place of its journal, so that a start reads from there on. Its bytes are cut
-// into parts of at most storage::checkpoint_part_bytes, each the body of one record (storage::CheckpointPart before it).
+// A checkpoint: everything that a replica knows at one place of its journal, so that a start reads from there on. Its bytes are
+// cut into parts of at most storage::checkpoint_part_bytes, each the body of one record (storage::CheckpointPart before it).
 //
 //   CheckpointHeader | members x MemberUuid | open x OpenSlot | pages x PageAt | entries x IndexEntry (the open index page)
 //   | log state (consensus/log_checkpoint.h)
@@ -32,7 +32,7 @@ struct CheckpointHeader {
   wire::Chain chain;  // of the log after `applied`
   Slot trim;          // first slot kept
   Ballot promised;
-  Ballot doubt_bound;      // rule 6; see doubt_kind
+  Ballot doubt_bound;  // rule 6; see doubt_kind
   Slot doubt_last;
   std::uint32_t doubt_kind = 0;  // 0 none, 1 bounded, 2 unbounded
   std::uint32_t open = 0;        // slots above `applied` that have a record

@@ -29,7 +29,8 @@ std::expected<IndexPageHeader, IndexPageFault> decode_index_page(Bytes from) {
     if (entry.zero != 0) return std::unexpected(IndexPageFault::bad_reserved);
     if (entry.base < base || entry.base - base > entries_per_body_max) return std::unexpected(IndexPageFault::bad_order);
     if (place == 0 && entry.base != base) return std::unexpected(IndexPageFault::bad_order);
-    if (entry.offset != 0 && (entry.bytes < sizeof(wire::RecordHeader) || entry.bytes > sizeof(wire::RecordHeader) + body_bytes_max)) {
+    if (entry.offset != 0 &&
+        (entry.bytes < sizeof(wire::RecordHeader) || entry.bytes > sizeof(wire::RecordHeader) + body_bytes_max)) {
       return std::unexpected(IndexPageFault::bad_entry);
     }
     base = entry.base;

@@ -17,8 +17,8 @@ namespace synod::replica {
 inline constexpr std::uint64_t index_page_slots = 1024;
 
 struct IndexPageHeader {
-  Slot first;  // page * index_page_slots + 1
-  Lsn base;    // of its first entry
+  Slot first;         // page * index_page_slots + 1
+  Lsn base;           // of its first entry
   wire::Chain chain;  // of the log before its first slot
   std::uint32_t slots = index_page_slots;
   std::uint32_t zero = 0;

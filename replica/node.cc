@@ -75,7 +75,8 @@ Result<std::unique_ptr<Node>> Node::open(const NodeOptions& options, storage::De
   parts.doubt = recovery.doubt();
   parts.trim = recovery.trim();
   const Slot window_end = parts.log->applied() + options.window_slots;
-  // Where a slot was lost, later ones may lie beyond the window. They are in doubt, too: no promise is made before they are known.
+  // Where a slot was lost, later ones may lie beyond the window. They are in doubt, too: no promise is made before they are
+  // known.
   if (parts.doubt.kind != consensus::Doubt::Kind::none) parts.open.erase(parts.open.upper_bound(window_end), parts.open.end());
   // To leave out a vote would be to forget it (rule 1).
   if (!parts.open.empty() && parts.open.rbegin()->first > window_end) {

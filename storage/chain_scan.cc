@@ -16,7 +16,11 @@ Error other_version(std::uint64_t offset) {
 }
 
 Watermarks watermarks_of(const BlockHeader& header) {
-  return {.promised = header.promised, .commit = header.commit, .highest = header.highest, .tail = header.tail, .heard = header.heard};
+  return {.promised = header.promised,
+          .commit = header.commit,
+          .highest = header.highest,
+          .tail = header.tail,
+          .heard = header.heard};
 }
 
 }  // namespace
@@ -96,10 +100,11 @@ Result<ChainScan::Found> ChainScan::look_at(std::uint64_t offset) {
       default: return Found{BlockEvidence::unreadable, {}};
     }
   }
-  const bool is_next = header->sequence == end_.sequence + 1 ||
-                       (header->kind != BlockKind::normal && header->sequence > end_.sequence);
+  const bool is_next =
+      header->sequence == end_.sequence + 1 || (header->kind != BlockKind::normal && header->sequence > end_.sequence);
   const bool is_recycled = mutant(Mutant::recycled_is_current) && header->generation < end_.generation;
-  // Whole, of this disk and place, and not the next one: a discarded tail's, or of the segment's former use. No trace of the next.
+  // Whole, of this disk and place, and not the next one: a discarded tail's, or of the segment's former use. No trace of the
+  // next.
   if (!is_recycled && (!is_next || header->previous != end_.value || header->open_count < end_.open_count)) return Found{};
   if (!payload_is_good(*header) && !mutant(Mutant::torn_tail_is_data)) return Found{BlockEvidence::unreadable, *header};
   return Found{BlockEvidence::follows, *header};
@@ -109,7 +114,8 @@ bool ChainScan::payload_is_good(const BlockHeader& header) {
   if (header.kind == BlockKind::healed) return true;
   const std::uint64_t length = block_bytes(header.payload_bytes);
   if (header.offset + length > ready_end_) return false;
-  return crc32c(reader_.view(header.offset, length).subspan(sizeof(BlockHeader), header.payload_bytes)) == header.payload_checksum;
+  return crc32c(reader_.view(header.offset, length).subspan(sizeof(BlockHeader), header.payload_bytes)) ==
+         header.payload_checksum;
 }
 
 Result<> ChainScan::take(const BlockHeader& header) {
@@ -226,7 +232,8 @@ Result<> ChainScan::leap(std::vector<BlockHeader>& behind) {
     if (payload_is_good(linked)) next = linked;
   }
   if (end_.gaps.size() == gaps_max) {
-    return fail(fmt::format("more than {} places of the journal are damaged: replace the disk and join as a new member", gaps_max));
+    return fail(
+        fmt::format("more than {} places of the journal are damaged: replace the disk and join as a new member", gaps_max));
   }
   const Gap gap{.first_sequence = end_.sequence + 1,
                 .next_sequence = next.sequence,

@@ -482,7 +482,8 @@ std::optional<int> Journal::failed() const {
 
 void Journal::release(Slot below, PersistNumber witness) {
   State& state = *state_;
-  // A segment may go when all that was written before its successor's first block is below the trim, up to the newest checkpoint's.
+  // A segment may go when all that was written before its successor's first block is below the trim, up to the newest
+  // checkpoint's.
   const std::uint32_t newest = state.checkpoint.sequence == 0 ? state.first_segment : state.checkpoint.segment;
   std::uint32_t first = state.announced_segment;
   for (std::uint32_t index = first; index != newest;) {
@@ -543,7 +544,8 @@ std::uint64_t Journal::told_sequence() const {
 
 std::uint64_t Journal::bytes_used() const {
   const State& state = *state_;
-  return state.age_of(state.segment) * state.geometry.segment_bytes + (state.end_offset() - state.geometry.start_of(state.segment));
+  return state.age_of(state.segment) * state.geometry.segment_bytes +
+         (state.end_offset() - state.geometry.start_of(state.segment));
 }
 
 std::span<const SegmentInfo> Journal::segments() const {

@@ -56,8 +56,8 @@ struct Watermarks {
   Slot commit;
   Slot highest;                               // that this journal has ever held a record of
   Lsn tail;                                   // behind everything up to `commit`
-  std::array<Position, members_max> heard{};  // by place: how far each member's disk got, as far as we heard; our own: as far as we
-                                              // may have told
+  std::array<Position, members_max> heard{};  // by place: how far each member's disk got, as far as we heard; our own: as far as
+                                              // we may have told
   // Where our own entry of `heard` is: a block that is written with it set may be told of, and says so itself. Unset while the
   // peers have not confirmed that this disk is not an old copy.
   static constexpr std::uint8_t nobody = 0xFF;
@@ -76,8 +76,8 @@ struct Gap {
 };
 
 struct Recovered {
-  Identity identity;      // with the new open count
-  Watermarks watermarks;  // of the last block of the chain. `promised` covers every promise and every vote seen
+  Identity identity;                  // with the new open count
+  Watermarks watermarks;              // of the last block of the chain. `promised` covers every promise and every vote seen
   std::uint64_t sequence = 0;         // of the last block of the chain
   std::uint64_t blocks = 0;           // read
   std::uint64_t bytes = 0;            // of journal used
@@ -181,9 +181,9 @@ class Journal {
     return durable();
   }
 
-  // Everything below slot `below` is trimmed: segments that hold nothing else may be used again, as soon as a block that says so is
-  // durable, with the record `witness` (of the trim) and a commit watermark of at least `below`. Call it again after such a block
-  // if nothing was freed: the watermark may have come too early.
+  // Everything below slot `below` is trimmed: segments that hold nothing else may be used again, as soon as a block that says so
+  // is durable, with the record `witness` (of the trim) and a commit watermark of at least `below`. Call it again after such a
+  // block if nothing was freed: the watermark may have come too early.
   void release(Slot below, PersistNumber witness);
   // Whether a release waits for such a block. If the journal is idle, none comes by itself.
   [[nodiscard]] bool is_releasing() const;

@@ -30,12 +30,12 @@ struct Block {
   std::uint32_t used = 0;  // header and records
   std::uint32_t record_count = 0;
   BlockState state = BlockState::done;
-  PersistNumber last_number;     // of its last record
-  Slot commit;                   // goes into its header, see close_open_block
+  PersistNumber last_number;  // of its last record
+  Slot commit;                // goes into its header, see close_open_block
   std::uint32_t segment = 0;
   std::uint32_t first_segment = 0;  // in its header
   bool is_told = false;             // its header names itself as our own position
-  std::uint64_t asked_poll = 0;  // value of `polls` when it was asked for
+  std::uint64_t asked_poll = 0;     // value of `polls` when it was asked for
 };
 
 struct ReadSlot {
@@ -106,8 +106,8 @@ struct Journal::State {
   std::uint32_t first_segment = 0;      // the oldest one that may not be used again, by the newest durable block
   std::uint32_t announced_segment = 0;  // the same, by the newest block that was sent
   std::optional<PendingRelease> release;
-  CheckpointPlace checkpoint;          // durable
-  CheckpointPlace staged_checkpoint;   // the newest that was begun
+  CheckpointPlace checkpoint;         // durable
+  CheckpointPlace staged_checkpoint;  // the newest that was begun
   std::uint64_t bytes_since_checkpoint = 0;
   std::uint64_t now_s = 0;
   PersistNumber staged_number;

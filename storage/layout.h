@@ -87,16 +87,16 @@ struct BlockHeader {
   Ballot promised;                     // watermarks when this block was written, see Watermarks
   Slot commit;
   Slot highest;
-  std::uint64_t checkpoint_sequence = 0;     // of the block where the newest durable checkpoint begins; 0: none
-  std::uint64_t checkpoint_offset = 0;       // and where that block lies
-  std::uint64_t written_s = 0;               // seconds since 1970, by this machine's clock: for retention by age, and for people
-  std::uint32_t payload_bytes = 0;           // records with their padding to 8; of a healed block: all that it covers
-  std::uint32_t record_count = 0;            // 0 only in the first block of an open, and in a healed one
-  std::uint32_t first_segment = 0;           // the oldest segment that is still needed
+  std::uint64_t checkpoint_sequence = 0;  // of the block where the newest durable checkpoint begins; 0: none
+  std::uint64_t checkpoint_offset = 0;    // and where that block lies
+  std::uint64_t written_s = 0;            // seconds since 1970, by this machine's clock: for retention by age, and for people
+  std::uint32_t payload_bytes = 0;        // records with their padding to 8; of a healed block: all that it covers
+  std::uint32_t record_count = 0;         // 0 only in the first block of an open, and in a healed one
+  std::uint32_t first_segment = 0;        // the oldest segment that is still needed
   std::uint32_t zero_a = 0;
   std::array<Position, members_max> heard{};  // by place of the member
-  std::uint64_t next_previous = 0;           // of a healed block: what its successor says in `previous`; otherwise 0
-  Lsn tail;                                  // see Watermarks
+  std::uint64_t next_previous = 0;            // of a healed block: what its successor says in `previous`; otherwise 0
+  Lsn tail;                                   // see Watermarks
   std::uint64_t zero_b = 0;
   std::uint32_t payload_checksum = 0;  // CRC32C of the payload; 0 in a healed block
   std::uint32_t header_checksum = 0;   // CRC32C of the 284 bytes before it

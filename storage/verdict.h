@@ -3,20 +3,20 @@
 //   case              superblock  the next block      who knows that it was durable   verdict
 //   intact            ours        follows             -                               go on
 //   end of the log    ours        nothing there       nobody                          the log ends here
-//   torn tail         ours        unreadable          nobody                          the log ends here: it was never acknowledged
-//   misdirected tail  ours        another place's     nobody                          the log ends here
-//   corrupt           ours        unreadable          a later block                   go on behind it: bounded doubt
-//   misdirected       ours        another place's     a later block                   go on behind it: bounded doubt
-//   wiped             ours        nothing there       a later block                   go on behind it: bounded doubt
-//   lost tail         ours        any of these        the superblock                  the log ends here: unbounded doubt
-//   stale image       ours        any of these        a peer                          the log ends here: unbounded doubt
-//   foreign disk      another's   -                   -                               refuse
-//   blank disk        none        -                   -                               refuse
+//   torn tail         ours        unreadable          nobody                          the log ends here: it was never
+//   acknowledged misdirected tail  ours        another place's     nobody                          the log ends here corrupt ours
+//   unreadable          a later block                   go on behind it: bounded doubt misdirected       ours        another
+//   place's     a later block                   go on behind it: bounded doubt wiped             ours        nothing there a
+//   later block                   go on behind it: bounded doubt lost tail         ours        any of these        the superblock
+//   the log ends here: unbounded doubt stale image       ours        any of these        a peer                          the log
+//   ends here: unbounded doubt foreign disk      another's   -                   -                               refuse blank
+//   disk        none        -                   -                               refuse
 //
 // "A later block" is one of this disk, behind the missing one, that was written when the missing one was known as durable; the
 // writes in flight at a crash know no such thing of each other, which is what makes a torn tail different from damage.
 // A bounded doubt: the block behind the gap says what ballot was promised by then and which slots were touched by then (rule 6).
-// An unbounded one asks every other member. The peers' word comes last (consensus/witness.h): until a quorum has given it nothing is voted.
+// An unbounded one asks every other member. The peers' word comes last (consensus/witness.h): until a quorum has given it nothing
+// is voted.
 //
 // Why a discarded block stays dead: a block follows only with the next sequence number, the chain value of the block before it,
 // and an open count not below that one's. Recovery writes a first block of a new open count behind the last good one before
