@@ -78,7 +78,8 @@ Result<std::unique_ptr<Node>> Node::open(const NodeOptions& options, storage::De
   parts.first_lsn = recovery.first_lsn();
   parts.trim = std::min(recovery.trim(), parts.log->applied() + 1);
   const Slot window_end = parts.log->applied() + options.window_slots;
-  // Where a slot was lost, later ones may lie beyond the window. They are in doubt, too: no promise is made before they are known.
+  // Where a slot was lost, later ones may lie beyond the window. They are in doubt, too: no promise is made before they are
+  // known.
   if (parts.doubt.kind != consensus::Doubt::Kind::none) parts.open.erase(parts.open.upper_bound(window_end), parts.open.end());
   if (parts.doubt.kind != consensus::Doubt::Kind::none && options.configuration.size() == 1) {
     return fail(

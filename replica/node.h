@@ -207,11 +207,11 @@ class Node {
   Ring<TrimWait> trims_;
   consensus::AppliedRun pending_answer_;  // runs of one session that follow each other are answered together
   Slot durable_slot_;
-  Ring<PersistNumber> own_records_;      // staged by the node and not by the engine, and not durable yet
+  Ring<PersistNumber> own_records_;  // staged by the node and not by the engine, and not durable yet
   std::uint64_t own_records_durable_ = 0;
   std::vector<std::byte> page_body_;
-  Lsn trimmed_;               // the log's trim that the journal knows
-  Slot trim_slot_;            // and its slot
+  Lsn trimmed_;     // the log's trim that the journal knows
+  Slot trim_slot_;  // and its slot
   PersistNumber trim_record_;
   Lsn first_lsn_;                        // that may be read here: a state that was installed came without its entries
   std::optional<Slot> installing_from_;  // what the journal accounts for, until the installed state is staged

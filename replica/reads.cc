@@ -144,10 +144,9 @@ void Reads::start_clients(Slot durable_slot) {
       continue;
     }
     InFlight* place = free_place();
-    const bool begun = place != nullptr && begin(*place, {.kind = InFlight::Kind::client,
-                                                          .client = client,
-                                                          .slot = *slot,
-                                                          .location = index_[*slot].location});
+    const bool begun =
+        place != nullptr &&
+        begin(*place, {.kind = InFlight::Kind::client, .client = client, .slot = *slot, .location = index_[*slot].location});
     if (!begun && index_[*slot].location.offset != 0) clients_.push(client);
   }
 }
@@ -163,10 +162,8 @@ void Reads::start_serves(Slot durable_slot) {
       continue;
     }
     if (!has_page(page_of(serve.from))) return;
-    const bool begun = begin(*place, {.kind = InFlight::Kind::peer,
-                                      .peer = serve.to,
-                                      .slot = serve.from,
-                                      .location = index_[serve.from].location});
+    const bool begun = begin(
+        *place, {.kind = InFlight::Kind::peer, .peer = serve.to, .slot = serve.from, .location = index_[serve.from].location});
     if (!begun && index_[serve.from].location.offset != 0) return;
     if (begun) ++peers_in_flight_;
     ++serve.from;
@@ -182,9 +179,9 @@ void Reads::on_read(const storage::ReadResult& result, Lsn tail) {
   if (read.slot < index_.first() || !index_.is_resident(page_of(read.slot))) return;  // whoever asked asks again
   const IndexedSlot& indexed = index_[read.slot];
   // A whole record, and not the one that was written there: the disk has misdirected a read or a write.
-  const bool is_ours = result.record.has_value() && (mutant(Mutant::misdirected_accepted) ||
-                                                     (result.record->header.slot == read.slot &&
-                                                      result.record->header.body_checksum == indexed.checksum));
+  const bool is_ours = result.record.has_value() &&
+                       (mutant(Mutant::misdirected_accepted) ||
+                        (result.record->header.slot == read.slot && result.record->header.body_checksum == indexed.checksum));
   // Unreadable is not absent: we say nothing, and who asked turns to another replica.
   if (!is_ours) return tell_unreadable(read.slot, false);
   if (read.kind == InFlight::Kind::client) answer_client(read, *result.record, tail);

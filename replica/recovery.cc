@@ -37,7 +37,8 @@ Result<> Recovery::load(Bytes checkpoint) {
   trim_ = header.trim;
   first_lsn_ = header.first_lsn;
   watermark_ = header.applied;
-  doubt_ = {.kind = static_cast<consensus::Doubt::Kind>(header.doubt_kind), .bound = header.doubt_bound, .last = header.doubt_last};
+  doubt_ = {
+      .kind = static_cast<consensus::Doubt::Kind>(header.doubt_kind), .bound = header.doubt_bound, .last = header.doubt_last};
   load_open(*view);
   return {};
 }
@@ -50,7 +51,8 @@ Result<> Recovery::load_index(const CheckpointView& view) {
     index_.add_page({page.base, page.chain, {page.offset, page.bytes}});
   }
   for (const IndexEntry& entry : view.entries) {
-    index_.append(index_.commit() + 1, entry.base, header.page_chain, entry.checksum, {PersistNumber{}, {entry.offset, entry.bytes}});
+    index_.append(index_.commit() + 1, entry.base, header.page_chain, entry.checksum,
+                  {PersistNumber{}, {entry.offset, entry.bytes}});
   }
   return {};
 }
@@ -197,6 +199,8 @@ Result<> Recovery::finish(const storage::Recovered& recovered) {
   if (!mutant(Mutant::promise_lost_in_recycle)) promised_ = std::max(promised_, recovered.watermarks.promised);
   apply_up_to(std::max(watermark_, recovered.watermarks.commit));
   if (error_) return std::unexpected(*error_);
+  // A gap may hide how far the log was applied when the trim was recorded. It is found again when the log has come so far.
+  trim_ = std::min(trim_, log_.applied() + 1);
   index_.trim(trim_);
   if (recovered.tail_is_lost) {
     doubt_ = consensus::Doubt::without_bound();

@@ -1,13 +1,13 @@
 // From the journal back to a replica's state: promised ballot, members, applied log, index, open slots, and what is in doubt.
 //
-// A checkpoint comes first, if there is one; then the records that lie behind it, in the order in which they were staged. Slots up
-// to a block's commit watermark are final in what was staged before it, so they are applied as the watermark moves and only the
-// open slots' bodies are kept: memory is O(window).
+// A checkpoint comes first, if there is one; then the records that lie behind it, in the order in which they were staged. Slots
+// up to a block's commit watermark are final in what was staged before it, so they are applied as the watermark moves and only
+// the open slots' bodies are kept: memory is O(window).
 //
-// Behind a gap (blocks that cannot be read) a slot's record counts only if it lies behind the gap, too: the one before it may have
-// been replaced in what is lost. What cannot be applied for that reason is learned again from the peers; what was promised or
-// voted for in the gap is in doubt (rule 6), and the block behind it says up to which ballot and slot.
-// Control path: may allocate.
+// Behind a gap (blocks that cannot be read) a slot's record counts only if it lies behind the gap, too: the one before it may
+// have been replaced in what is lost. What cannot be applied for that reason is learned again from the peers; what was promised
+// or voted for in the gap is in doubt (rule 6), and the block behind it says up to which ballot and slot. Control path: may
+// allocate.
 #pragma once
 
 #include <map>

@@ -2,8 +2,9 @@
 //
 // A slot's record: asked of the peers in turn until one sends the chosen value whose checksum the index knows. It is journalled
 // again at the end of the chain and the index is told; the old place means nothing from then on.
-// A page of the index: all of its slots are asked for in order, and the page is built anew. That it is right is shown by the chain
-// value of the log at its end, which the next page (or the log) knows. A page that a trim has cut in two cannot be built so.
+// A page of the index: all of its slots are asked for in order, and the page is built anew. That it is right is shown by the
+// chain value of the log at its end, which the next page (or the log) knows. A page that a trim has cut in two cannot be built
+// so.
 //
 // What is told twice is asked once; what does not fit is forgotten, and found again by whoever reads it next.
 // Thread: the node's. No heap after construction.

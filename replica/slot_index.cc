@@ -16,9 +16,7 @@ std::uint64_t place_of(Slot slot) {
 }  // namespace
 
 SlotIndex::SlotIndex(std::uint64_t slots_max)
-    : pages_max_(slots_max / index_page_slots + 3),
-      directory_(pages_max_ * sizeof(Entry)),
-      frames_(frames_max) {}
+    : pages_max_(slots_max / index_page_slots + 3), directory_(pages_max_ * sizeof(Entry)), frames_(frames_max) {}
 
 SlotIndex::Entry& SlotIndex::entry(std::uint64_t page) const {
   CHECK(page >= first_page_ && page <= open_page_);

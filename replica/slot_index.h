@@ -1,9 +1,9 @@
 // Where each slot's record lies, and which LSNs it holds. Made at commit, because a base LSN computed earlier may be wrong once a
 // later leader fills a hole.
 //
-// The index is cut into pages of index_page_slots slots. A full page goes into the journal as a record; in memory stay a directory
-// (40 bytes a page), the page that is being filled, those whose record is not durable yet, and a cache of the others. So memory is
-// O(window + pages), and a page that is not here is read back by replica/reads.
+// The index is cut into pages of index_page_slots slots. A full page goes into the journal as a record; in memory stay a
+// directory (40 bytes a page), the page that is being filled, those whose record is not durable yet, and a cache of the others.
+// So memory is O(window + pages), and a page that is not here is read back by replica/reads.
 //
 // Thread: the node's. No heap after construction: address space for the directory is reserved, and touched as it is used.
 #pragma once
@@ -90,8 +90,10 @@ class SlotIndex {
   void for_each_open(Use&& use) const {  // entries of the page that is being filled
     for (Slot slot = first_of_page(open_page_); slot <= commit_; ++slot) {
       const IndexedSlot& indexed = frame_of(open_page_)->slots[slot.value() - first_of_page(open_page_).value()];
-      use(IndexEntry{
-          .base = indexed.base, .offset = indexed.location.offset, .bytes = indexed.location.bytes, .checksum = indexed.checksum});
+      use(IndexEntry{.base = indexed.base,
+                     .offset = indexed.location.offset,
+                     .bytes = indexed.location.bytes,
+                     .checksum = indexed.checksum});
     }
   }
   // Starts over with a checkpoint's: first_page full pages follow with add_page, then slots with append.

@@ -17,7 +17,11 @@ Error other_version(std::uint64_t offset) {
 }
 
 Watermarks watermarks_of(const BlockHeader& header) {
-  return {.promised = header.promised, .commit = header.commit, .highest = header.highest, .tail = header.tail, .heard = header.heard};
+  return {.promised = header.promised,
+          .commit = header.commit,
+          .highest = header.highest,
+          .tail = header.tail,
+          .heard = header.heard};
 }
 
 }  // namespace

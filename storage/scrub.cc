@@ -45,7 +45,8 @@ std::uint64_t Scrub::last_of_segment() const {
 std::optional<Gap> Scrub::step(std::uint64_t now_us) {
   if (const auto read = journal_.take_blocks()) {
     // What was read in a segment that was released meanwhile may be anything.
-    const bool is_stale = read->offset != offset_ || journal_.state_->age_of(segment_) > journal_.state_->age_of(journal_.current_segment());
+    const bool is_stale =
+        read->offset != offset_ || journal_.state_->age_of(segment_) > journal_.state_->age_of(journal_.current_segment());
     if (is_stale) {
       is_running_ = is_searching_ = false;
     } else if (is_searching_) {
@@ -119,8 +120,9 @@ void Scrub::judge(Bytes bytes) {
         return;
       }
     }
-    const bool is_good = follows && (is_healed || (length <= rest.size() && crc32c(rest.subspan(sizeof(BlockHeader), header->payload_bytes)) ==
-                                                                                header->payload_checksum));
+    const bool is_good =
+        follows && (is_healed || (length <= rest.size() &&
+                                  crc32c(rest.subspan(sizeof(BlockHeader), header->payload_bytes)) == header->payload_checksum));
     if (!is_good) {
       if (has_taken) return;  // once more, by itself
       break;
@@ -166,8 +168,8 @@ void Scrub::judge_search(Bytes bytes) {
     if (length > bytes.size() - at && at > 0) break;  // read on from there
     candidates_.push_back(*header);
     if (header->durable_sequence < gap_.first_sequence) continue;
-    const bool is_good = length <= bytes.size() - at && crc32c(bytes.subspan(at + sizeof(BlockHeader), header->payload_bytes)) ==
-                                                            header->payload_checksum;
+    const bool is_good = length <= bytes.size() - at &&
+                         crc32c(bytes.subspan(at + sizeof(BlockHeader), header->payload_bytes)) == header->payload_checksum;
     if (!is_good) continue;
     is_found_ = true;
     return;
@@ -188,7 +190,8 @@ std::optional<Gap> Scrub::finish_search() {
   gap_.next_generation = next.generation;
   gap_.is_unbounded = next.unbounded != 0;
   gap_.next_previous = next.previous;
-  gap_.bound = {.promised = next.promised, .commit = next.commit, .highest = next.highest, .tail = next.tail, .heard = next.heard};
+  gap_.bound = {
+      .promised = next.promised, .commit = next.commit, .highest = next.highest, .tail = next.tail, .heard = next.heard};
   progress_.blocks_bad += gap_.next_sequence - gap_.first_sequence;
   is_searching_ = is_found_ = false;
   segment_ = next.segment;

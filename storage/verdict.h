@@ -1,17 +1,20 @@
 // Recovery's decision table: what is found where the chain of blocks should go on, and what that means.
-//
+
+// clang-format off
 //   case              superblock  the next block      who knows that it was durable   verdict
 //   intact            ours        follows             -                               go on
 //   end of the log    ours        nothing there       nobody                          the log ends here
-//   torn tail         ours        unreadable          nobody                          the log ends here: it was never
-//   acknowledged misdirected tail  ours        another place's     nobody                          the log ends here corrupt ours
-//   unreadable          a later block                   go on behind it: bounded doubt misdirected       ours        another
-//   place's     a later block                   go on behind it: bounded doubt wiped             ours        nothing there a
-//   later block                   go on behind it: bounded doubt lost tail         ours        any of these        a later block,
-//   damaged, too     the log ends here: unbounded doubt lost tail         ours        any of these        the superblock the log
-//   ends here: unbounded doubt stale image       ours        any of these        a peer                          the log ends
-//   here: unbounded doubt foreign disk      another's   -                   -                               refuse blank disk
-//   none        -                   -                               refuse
+//   torn tail         ours        unreadable          nobody                          the log ends here: it was never acknowledged
+//   misdirected tail  ours        another place's     nobody                          the log ends here
+//   corrupt           ours        unreadable          a later block                   go on behind it: bounded doubt
+//   misdirected       ours        another place's     a later block                   go on behind it: bounded doubt
+//   wiped             ours        nothing there       a later block                   go on behind it: bounded doubt
+//   lost tail         ours        any of these        a later block, damaged, too     the log ends here: unbounded doubt
+//   lost tail         ours        any of these        the superblock                  the log ends here: unbounded doubt
+//   stale image       ours        any of these        a peer                          the log ends here: unbounded doubt
+//   foreign disk      another's   -                   -                               refuse
+//   blank disk        none        -                   -                               refuse
+// clang-format on
 //
 // "A later block" is one of this disk, behind the missing one, that was written when the missing one was known as durable; the
 // writes in flight at a crash know no such thing of each other, which is what makes a torn tail different from damage. If only

@@ -52,6 +52,11 @@ Uuid uuid_of(std::size_t place, std::uint64_t number) {
   return uuid;
 }
 
+std::uint64_t covered_end(const Ledger& ledger) {
+  const auto at = ledger.blocks().upper_bound(ledger.covered());
+  return at == ledger.blocks().end() ? 0 : at->second.place.offset;
+}
+
 }  // namespace
 
 consensus::Configuration Cluster::configuration_of(const Options& options) {
@@ -181,7 +186,7 @@ void Cluster::start(std::size_t place) {
   member.back_at_us = 0;
   member.disk->revive();
   member.disk->opening = true;
-  member.disk->conduct.misread_end = member.ledger->covered_offset();
+  member.disk->conduct.misread_end = covered_end(*member.ledger);
   if (crash_prng_.chance(options_[Fault::storm], 20) && options_[Fault::storm] > 0) {
     member.disk->dies_after_writes = static_cast<std::uint32_t>(crash_prng_.below(6));
   }
@@ -221,7 +226,7 @@ void Cluster::start(std::size_t place) {
   for (std::size_t peer = 0; peer < size(); ++peer) {
     if (peer != place) member.node->set_route(ids_[peer], {port, replica_endpoint(peer)});
   }
-  const std::string missing = member.ledger->started(member.disk->sectors());
+  const std::string missing = member.ledger->started(member.node->journal().recovered(), member.disk->sectors());
   if (!missing.empty()) oracle_.fail("recovery keeps what was durable", fmt::format("replica {}: {}", place + 1, missing));
   check_word_kept(place);
   member.is_behind = true;
@@ -235,7 +240,7 @@ void Cluster::went_down(std::size_t place) {
   member.cut_at_next_write = false;
   member.node.reset();
   network_.forget(replica_endpoint(place));
-  counters_.undone += member.disk->undo_misdirected_behind(member.ledger->covered_offset());
+  counters_.undone += member.disk->undo_misdirected_behind(covered_end(*member.ledger));
 }
 
 void Cluster::kill(std::size_t place) {
@@ -337,7 +342,8 @@ void Cluster::check_word_kept(std::size_t place) {
   }
   for (auto at = ledger.votes().upper_bound(engine.commit()); at != ledger.votes().end(); ++at) {
     const Vote& vote = at->second;
-    const bool is_doubtful = doubt.kind == consensus::Doubt::Kind::bounded && vote.slot <= doubt.last && vote.ballot <= doubt.bound;
+    const bool is_doubtful =
+        doubt.kind == consensus::Doubt::Kind::bounded && vote.slot <= doubt.last && vote.ballot <= doubt.bound;
     if (is_doubtful) continue;
     const consensus::AcceptedSlot* open = engine.open_slot(vote.slot);
     const bool kept = open != nullptr && (open->chosen || open->ballot > vote.ballot ||

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "base/crc32c.h"
+
 namespace synod::sim {
 
 using storage::BlockHeader;
@@ -14,6 +16,18 @@ namespace {
 // Blocks come from the journal itself here, so their headers need no gateway.
 BlockHeader header_of(Bytes data) {
   return load<BlockHeader>(data);
+}
+
+// Not so when they are read back from the sectors.
+bool is_whole(Bytes data, std::uint64_t sequence) {
+  const BlockHeader header = header_of(data);
+  const std::uint64_t bytes = sizeof(BlockHeader) + std::uint64_t{header.payload_bytes};
+  return header.sequence == sequence && bytes <= data.size() && storage::seal(header).header_checksum == header.header_checksum &&
+         crc32c(data.subspan(sizeof(BlockHeader), header.payload_bytes)) == header.payload_checksum;
+}
+
+bool is_value(const wire::RecordHeader& record) {
+  return record.kind == wire::RecordKind::accepted || record.kind == wire::RecordKind::chosen;
 }
 
 }  // namespace
@@ -31,60 +45,86 @@ void Ledger::for_each_record(Bytes data, Use&& use) {
 }
 
 void Ledger::asked(std::uint64_t offset, Bytes data) {
-  if (offset < storage::segments_offset) return;
+  if (offset < storage::segments_offset || header_of(data).kind == storage::BlockKind::healed) return;
   asked_[header_of(data).sequence] = {offset, data.size()};
   for_each_record(data, [&](const wire::RecordView& record, std::uint64_t) {
-    if (record.header.slot != Slot{}) on_value(record.header.slot, record.header.body_checksum, record.body);
+    if (is_value(record.header)) on_value(record.header.slot, record.header.body_checksum, record.body);
   });
 }
 
 void Ledger::landed(std::uint64_t offset, Bytes data) {
   if (offset < storage::segments_offset) {
-    claimed_ = std::max(claimed_, load<Superblock>(data).durable_sequence);
+    claimed_by_superblock_ = std::max(claimed_by_superblock_, load<Superblock>(data).durable_sequence);
     return;
   }
   const BlockHeader header = header_of(data);
+  if (header.kind == storage::BlockKind::healed) {
+    return written_over(offset, sizeof(BlockHeader) + header.payload_bytes);
+  }
   if (expects_first_block_) {
-    // It tells where recovery ended; what else is in effect is judged in started().
+    // What is in effect before it is judged in started().
     expects_first_block_ = false;
-    first_block_ = header.sequence;
     open_count_ = header.open_count;
     unlinked_.clear();
     unlinked_[header.sequence] = {data.begin(), data.end()};
     return;
   }
   unlinked_[header.sequence] = {data.begin(), data.end()};
-  while (!unlinked_.empty() && unlinked_.begin()->first == chain_.size() + 1) {
-    take_effect(unlinked_.begin()->first, unlinked_.begin()->second);
+  while (!unlinked_.empty() && unlinked_.begin()->first == sequence_ + 1) {
+    take_effect(unlinked_.begin()->second);
     unlinked_.erase(unlinked_.begin());
   }
 }
 
-std::string Ledger::started(Bytes sectors) {
+std::string Ledger::started(const storage::Recovered& recovered, Bytes sectors) {
   if (expects_first_block_) return "no first block of the new open count is on the disk";
-  if (first_block_ <= chain_.size()) {
-    return fmt::format("recovery has dropped block {}, which was durable", chain_.size());
+  std::string missing;
+  if (recovered.sequence < known_ && !recovered.tail_is_lost) {
+    missing = fmt::format("recovery ends with block {}, and block {} was durable", recovered.sequence, known_);
   }
-  while (chain_.size() + 1 < first_block_) {
-    const Place place = asked_[chain_.size() + 1];
-    take_effect(chain_.size() + 1, sectors.subspan(place.offset, place.bytes));
+  // What nobody had heard the end of, and is there.
+  for (std::uint64_t sequence = sequence_ + 1; sequence <= recovered.sequence; ++sequence) {
+    const auto at = asked_.find(sequence);
+    if (at == asked_.end()) continue;
+    const Bytes block = sectors.subspan(at->second.offset, at->second.bytes);
+    if (is_whole(block, sequence)) take_effect(block);
   }
-  const std::vector<std::byte> first = unlinked_[first_block_];
+  forget_behind(recovered.sequence);
+  const auto first = unlinked_;
   unlinked_.clear();
-  take_effect(first_block_, first);
-  return {};
+  for (const auto& [sequence, data] : first) take_effect(data);
+  return missing;
+}
+void Ledger::forget_behind(std::uint64_t sequence) {
+  for (auto at = blocks_.upper_bound(sequence); at != blocks_.end(); at = blocks_.erase(at)) at_.erase(at->second.place.offset);
+  sequence_ = std::min(sequence_, sequence);
 }
 
-void Ledger::take_effect(std::uint64_t sequence, Bytes data) {
+// Blocks lie back to back, and are at most as long as what is written here may reach back.
+void Ledger::written_over(std::uint64_t offset, std::uint64_t bytes) {
+  auto at = at_.lower_bound(offset);
+  if (at != at_.begin()) {
+    const auto before = std::prev(at);
+    if (before->first + blocks_.at(before->second).place.bytes > offset) at = before;
+  }
+  while (at != at_.end() && at->first < offset + bytes) {
+    blocks_.erase(at->second);
+    at = at_.erase(at);
+  }
+}
+
+void Ledger::take_effect(Bytes data) {
   const BlockHeader header = header_of(data);
-  const Place place{header.offset, data.size()};
-  chain_.push_back(place);
-  asked_.erase(asked_.begin(), asked_.upper_bound(sequence));
+  written_over(header.offset, data.size());
+  blocks_[header.sequence] = {{header.offset, data.size()}, header};
+  at_[header.offset] = header.sequence;
+  sequence_ = header.sequence;
+  asked_.erase(asked_.begin(), asked_.upper_bound(header.sequence));
   claimed_ = std::max(claimed_, header.durable_sequence);
   promised_ = std::max(promised_, header.promised);
   for_each_record(data, [&](const wire::RecordView& record, std::uint64_t at) {
     const wire::RecordHeader& found = record.header;
-    if (found.slot != Slot{}) places_.emplace(found.slot, RecordPlace{place.offset + at, found.body_checksum});
+    if (is_value(found)) places_.emplace(found.slot, RecordPlace{header.offset + at, found.body_checksum});
     if (found.kind == wire::RecordKind::promise) promised_ = std::max(promised_, found.ballot);
     if (found.kind == wire::RecordKind::chosen) chosen_.emplace(found.slot, found.body_checksum);
     if (found.kind != wire::RecordKind::accepted) return;
@@ -94,6 +134,11 @@ void Ledger::take_effect(std::uint64_t sequence, Bytes data) {
     every_vote_.insert(vote);
     on_vote(vote);
   });
+}
+
+const BlockHeader* Ledger::last() const {
+  const auto at = blocks_.find(sequence_);
+  return at == blocks_.end() ? nullptr : &at->second.header;
 }
 
 bool Ledger::holds_vote(const Vote& vote) const {
@@ -109,16 +154,11 @@ bool Ledger::holds(Slot slot, Checksum checksum, Bytes sectors) const {
   return false;
 }
 
-std::uint64_t Ledger::covered_offset() const {
-  const std::size_t blocks = covered_blocks();
-  return blocks == 0 ? storage::segments_offset : chain_[blocks - 1].offset + chain_[blocks - 1].bytes;
-}
-
-std::size_t Ledger::covered_blocks() const {
+std::uint64_t Ledger::covered() const {
   // A few blocks fewer than the last one vouches for: the witnesses must not be hit themselves.
-  constexpr std::size_t witnesses = 4;
-  const std::size_t count = std::min<std::size_t>(claimed_, chain_.size());
-  return count > witnesses ? count - witnesses : 0;
+  constexpr std::uint64_t witnesses = 4;
+  const std::uint64_t last = std::min(claimed_, sequence_);
+  return last > witnesses ? last - witnesses : 0;
 }
 
 }  // namespace synod::sim

@@ -1,7 +1,8 @@
 // What one replica's disk holds, read from the bytes that reached its sectors and never from the replica's memory.
 //
 // A block takes effect when it and every block before it are on the sectors and reported so: only then may the replica speak of
-// what is in it. After a crash recovery may find more (writes that nobody heard the end of), and must not find less.
+// what is in it. After a crash recovery may find more (writes that nobody heard the end of), and must not find less, unless the
+// disk was damaged: then it must say so (a gap, a lost tail), or its peers must.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +14,7 @@
 
 #include "base/bytes.h"
 #include "base/ids.h"
+#include "storage/journal.h"
 #include "storage/layout.h"
 #include "wire/record.h"
 
@@ -36,9 +38,12 @@ class Ledger {
   void landed(std::uint64_t offset, Bytes data);
 
   // The process starts. Afterwards `landed` is told of the first block of the new open; call `started` when it has opened.
-  void starting() { expects_first_block_ = true; }
-  // Something is missing that had taken effect: what, or nothing.
-  [[nodiscard]] std::string started(Bytes sectors);
+  void starting() {
+    expects_first_block_ = true;
+    known_ = sequence_;
+  }
+  // Something is missing that had taken effect, and recovery does not say that it is: what, or nothing.
+  [[nodiscard]] std::string started(const storage::Recovered& recovered, Bytes sectors);
 
   // In effect:
   [[nodiscard]] Ballot promised() const { return promised_; }
@@ -50,15 +55,25 @@ class Ledger {
   [[nodiscard]] bool holds(Slot slot, Checksum checksum, Bytes sectors) const;
   [[nodiscard]] std::uint64_t open_count() const { return open_count_; }
 
-  // The chain up to here is vouched for by later blocks: damage in front of it cannot be taken for a torn tail.
-  [[nodiscard]] std::uint64_t covered_offset() const;
   struct Place {
     std::uint64_t offset = 0;
     std::uint64_t bytes = 0;
   };
-  // The number of blocks in front of it.
-  [[nodiscard]] std::size_t covered_blocks() const;
-  [[nodiscard]] const Place& block(std::size_t index) const { return chain_[index]; }
+  struct Block {
+    Place place;
+    storage::BlockHeader header;
+  };
+  // The blocks in effect that were not written over since, by sequence. Of those up to `covered` later blocks say that they were
+  // durable: damage there cannot be taken for a torn tail.
+  [[nodiscard]] const std::map<std::uint64_t, Block>& blocks() const { return blocks_; }
+  [[nodiscard]] std::uint64_t covered() const;
+  // Of the last block in effect.
+  [[nodiscard]] std::uint64_t sequence() const { return sequence_; }
+  // Its header; nothing if there is none.
+  [[nodiscard]] const storage::BlockHeader* last() const;
+  [[nodiscard]] Slot commit() const { return last() == nullptr ? Slot{} : last()->commit; }
+  // What the superblock says was durable.
+  [[nodiscard]] std::uint64_t claimed_by_superblock() const { return claimed_by_superblock_; }
 
  private:
   struct RecordPlace {
@@ -66,14 +81,20 @@ class Ledger {
     Checksum checksum;
   };
 
-  void take_effect(std::uint64_t sequence, Bytes data);
+  void take_effect(Bytes data);
+  void written_over(std::uint64_t offset, std::uint64_t bytes);
+  void forget_behind(std::uint64_t sequence);
   template <class Use>
   static void for_each_record(Bytes data, Use&& use);
 
   std::map<std::uint64_t, Place> asked_;                      // by sequence: where it was to go
   std::map<std::uint64_t, std::vector<std::byte>> unlinked_;  // landed before one in front of them
-  std::vector<Place> chain_;                                  // in effect; sequence - 1
-  std::uint64_t claimed_ = 0;                                 // the highest durable_sequence in the chain or the superblock
+  std::map<std::uint64_t, Block> blocks_;
+  std::map<std::uint64_t, std::uint64_t> at_;  // offset of each of them -> its sequence
+  std::uint64_t sequence_ = 0;                 // of the last block in effect
+  std::uint64_t known_ = 0;                    // the same, when the process started
+  std::uint64_t claimed_ = 0;                  // the highest durable_sequence in the chain
+  std::uint64_t claimed_by_superblock_ = 0;
   std::uint64_t open_count_ = 0;
   Ballot promised_;
   std::map<Slot, Vote> votes_;  // the newest of each slot
@@ -81,7 +102,6 @@ class Ledger {
   std::set<std::pair<Slot, Checksum>> chosen_;
   std::multimap<Slot, RecordPlace> places_;
   bool expects_first_block_ = false;
-  std::uint64_t first_block_ = 0;  // sequence of the first block of this open
 };
 
 }  // namespace synod::sim

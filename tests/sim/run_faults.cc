@@ -215,9 +215,12 @@ void Run::damage(Fault fault) {
   const auto victim = pick_for_damage(draw);
   if (!victim) return;
   Member& member = cluster_.member(*victim);
-  const std::size_t blocks = member.ledger->covered_blocks();
-  if (blocks < 8 || member.is_lost) return;
-  const Ledger::Place hit = member.ledger->block(draw.below(blocks));
+  std::vector<Ledger::Place> places;
+  for (const auto& [sequence, block] : member.ledger->blocks()) {
+    if (sequence <= member.ledger->covered()) places.push_back(block.place);
+  }
+  if (places.size() < 8 || member.is_lost) return;
+  const Ledger::Place hit = places[draw.below(places.size())];
   trace_(network_.now_us, "{} on replica {}'s disk, offset {}", name(fault), *victim + 1, hit.offset);
   if (fault != Fault::misdirected_write) count(fault);  // the disk counts those
   member.is_damaged = true;
