@@ -111,6 +111,8 @@ void Recovery::visit(const wire::RecordHeader& header, storage::Location locatio
       [[fallthrough]];
     case wire::RecordKind::chosen:
       if (header.slot > log_.applied()) open_[header.slot] = {header, location, {body.begin(), body.end()}, false};
+      // A repair has journalled it again, behind where it was lost.
+      if (header.slot == log_.applied() + 1) is_stuck_ = false;
       break;
     case wire::RecordKind::index: {
       const std::uint64_t page = page_of(header.slot);
@@ -172,11 +174,6 @@ void Recovery::apply_up_to(Slot commit) {
     const auto record = open_.find(slot);
     if (record == open_.end() || record->second.is_before_gap) {
       is_stuck_ = true;
-      if (has_lost_) return;
-      error_ =
-          Error{fmt::format("the journal says that slot {} is committed but holds no record of it: do not start this replica; "
-                            "keep its directory and report it",
-                            slot.value())};
       return;
     }
     const auto body = wire::BodyView::decode(record->second.body);
@@ -198,6 +195,11 @@ void Recovery::apply_up_to(Slot commit) {
 Result<> Recovery::finish(const storage::Recovered& recovered) {
   if (!mutant(Mutant::promise_lost_in_recycle)) promised_ = std::max(promised_, recovered.watermarks.promised);
   apply_up_to(std::max(watermark_, recovered.watermarks.commit));
+  if (is_stuck_ && !has_lost_ && !recovered.tail_is_lost && !error_) {
+    error_ = Error{fmt::format("the journal says that slot {} is committed but holds no record of it: do not start this replica; "
+                               "keep its directory and report it",
+                               (log_.applied() + 1).value())};
+  }
   if (error_) return std::unexpected(*error_);
   // A gap may hide how far the log was applied when the trim was recorded. It is found again when the log has come so far.
   trim_ = std::min(trim_, log_.applied() + 1);

@@ -77,7 +77,7 @@ class Recovery {
   Slot trim_;
   Lsn first_lsn_;
   Slot watermark_;
-  bool is_stuck_ = false;  // the next slot's record may have been in a gap
+  bool is_stuck_ = false;  // the next slot's record was lost; it may come again behind, where it was repaired
   bool has_lost_ = false;  // something that was durable
   std::optional<Error> error_;
 };
