@@ -56,13 +56,18 @@ bool Journal::heal(const Gap& gap) {
   State& state = *state_;
   const Geometry& geometry = state.geometry;
   if (is_writing_aside()) return false;
-  const std::uint32_t next_segment = geometry.segment_of(gap.next_offset);
+  std::uint32_t next_segment = geometry.segment_of(gap.next_offset);
   std::uint64_t from = gap.offset;
   std::uint64_t to = gap.next_offset;
   if (gap.offset == segments_offset + geometry.bytes() || geometry.segment_of(gap.offset) != next_segment) {
-    // The chain crosses into another segment within the gap. What is lost at the end of the old one needs no cover.
-    if (gap.next_offset == geometry.start_of(next_segment)) return false;
+    // The chain crosses into another segment within the gap. Where something is lost there, that is covered, and what is lost at
+    // the end of the old one needs no cover then: a start looks for the next block at both places.
     from = geometry.start_of(next_segment);
+    if (gap.next_offset == from && gap.offset % geometry.segment_bytes != segments_offset % geometry.segment_bytes) {
+      next_segment = geometry.segment_of(gap.offset);
+      from = gap.offset;
+      to = geometry.end_of(next_segment);
+    }
   }
   if (to < from + device_block_bytes) return false;
   BlockHeader header{.kind = BlockKind::healed,
