@@ -7,13 +7,7 @@
 
 namespace synod::replica {
 
-namespace {
-
-constexpr std::size_t part_bytes_max = storage::checkpoint_part_bytes - sizeof(storage::CheckpointPart);
-
-}  // namespace
-
-CheckpointWriter::CheckpointWriter() : buffer_(storage::checkpoint_bytes_max), body_(storage::checkpoint_part_bytes) {}
+CheckpointWriter::CheckpointWriter(std::size_t part_bytes) : buffer_(storage::checkpoint_bytes_max), body_(part_bytes) {}
 
 template <class T>
 void CheckpointWriter::put(const T& item) {
@@ -49,11 +43,18 @@ void CheckpointWriter::begin(CheckpointHeader header, std::span<const wire::Memb
   used_ += consensus::encode_log_checkpoint(log, buffer_.bytes().subspan(used_));
   ++id_;
   part_ = 0;
+  const std::size_t part_bytes_max = body_.size() - sizeof(storage::CheckpointPart);
   parts_ = static_cast<std::uint32_t>((used_ + part_bytes_max - 1) / part_bytes_max);
+}
+
+std::size_t CheckpointWriter::next_part_bytes() const {
+  const std::size_t part_bytes_max = body_.size() - sizeof(storage::CheckpointPart);
+  return sizeof(storage::CheckpointPart) + std::min(part_bytes_max, used_ - std::size_t{part_} * part_bytes_max);
 }
 
 Bytes CheckpointWriter::next_part() {
   if (!is_writing()) return {};
+  const std::size_t part_bytes_max = body_.size() - sizeof(storage::CheckpointPart);
   const std::size_t from = std::size_t{part_} * part_bytes_max;
   const std::size_t bytes = std::min(part_bytes_max, used_ - from);
   store(MutableBytes(body_), storage::CheckpointPart{.id = id_, .part = part_, .parts = parts_, .bytes = used_});

@@ -17,7 +17,8 @@ namespace synod::replica {
 
 class CheckpointWriter {
  public:
-  CheckpointWriter();
+  // `part_bytes`: the largest body of a part's record.
+  explicit CheckpointWriter(std::size_t part_bytes = storage::checkpoint_part_bytes);
 
   // The snapshot. `header` holds what is not in the other arguments: members, promised, doubt, trim.
   void begin(CheckpointHeader header, std::span<const wire::MemberUuid> members, std::span<const OpenSlot> open,
@@ -26,6 +27,10 @@ class CheckpointWriter {
   // The body of the next part's record, empty when all are taken. Valid until the next call.
   [[nodiscard]] Bytes next_part();
   void part_taken() { ++part_; }
+  [[nodiscard]] std::size_t part_bytes() const { return body_.size(); }
+  // Of the next part's body.
+  [[nodiscard]] std::size_t next_part_bytes() const;
+  void abandon() { part_ = parts_; }
   [[nodiscard]] bool is_writing() const { return part_ < parts_; }
 
  private:

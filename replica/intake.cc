@@ -32,9 +32,10 @@ bool Intake::make_room(std::size_t bytes, std::uint32_t entries) {
     writer_ = wire::BodyWriter(pool_.buffer(body_), proposed_.chain());
   }
   // A batch may exceed its target only by holding one large request alone.
-  const std::size_t limit = writer_.empty() ? body_bytes_max : body_bytes_batch;
+  const std::size_t limit = writer_.empty() ? body_max_ : std::min(body_max_, body_bytes_batch);
   if (writer_.fits(bytes, entries, limit)) return true;
-  CHECK(!writer_.empty());  // the gateway bounds a request so that it fits a body of its own
+  // The gateway bounds a request so that it fits a body of its own, unless the journal's segments are smaller than that.
+  if (writer_.empty()) return false;
   closed_ = true;
   return false;
 }

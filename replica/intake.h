@@ -21,7 +21,8 @@ namespace synod::replica {
 
 class Intake {
  public:
-  explicit Intake(BodyPool& pool) : pool_(pool) {}
+  // No batch becomes larger than `body_max`.
+  explicit Intake(BodyPool& pool, std::size_t body_max = body_bytes_max) : pool_(pool), body_max_(body_max) {}
 
   // This replica became leader: everything that it may extend is in `applied` and was then applied to proposed().
   void begin(const consensus::LogState& applied);
@@ -54,6 +55,7 @@ class Intake {
   [[nodiscard]] bool make_room(std::size_t bytes, std::uint32_t entries);
 
   BodyPool& pool_;
+  std::size_t body_max_;
   consensus::LogState proposed_{false};
   std::array<Sequence, sessions_max> admitted_{};  // by session place: the highest in proposed() or in the batch
   BodyHandle body_ = no_body;

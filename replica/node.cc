@@ -152,9 +152,10 @@ Node::Node(const NodeOptions& options, Parts&& parts)
       log_state_(std::move(parts.log)),
       log_(*log_state_),
       index_(std::move(parts.index)),
-      intake_(pool_),
+      intake_(pool_, journal_->largest_body()),
       reads_(messenger_, *journal_, *index_),
-      scrub_(*journal_, options.scrub_bytes_per_s),
+      checkpoint_(std::min(storage::checkpoint_part_bytes, journal_->largest_body())),
+      scrub_(*journal_, options.scrub),
       staged_(options.window_slots),
       openings_(openings_max),
       tails_(tails_max),
@@ -233,7 +234,7 @@ void Node::poll_journal() {
 void Node::grant(consensus::Effects& effects) const {
   // One record a call, of the largest size, if the journal can take it; heartbeats and learning go on without.
   const bool may_stage = !failed_ && !installing_from_ && index_->unstaged() < SlotIndex::unstaged_max;
-  effects.votes_max = may_stage && journal_->can_stage(wire::RecordKind::accepted, body_bytes_max) ? 1 : 0;
+  effects.votes_max = may_stage && journal_->can_stage(wire::RecordKind::accepted, journal_->largest_body()) ? 1 : 0;
   effects.controls_max =
       !failed_ && journal_->can_stage(wire::RecordKind::promise, members_max * sizeof(wire::MemberUuid)) ? 1 : 0;
 }
@@ -284,7 +285,7 @@ void Node::on_peer(const dataplane::Message& message) {
       ++counters_.bad_bodies;
       return;
     }
-    body = pool_.acquire_copy(bytes);
+    if (bytes.size() <= journal_->largest_body()) body = pool_.acquire_copy(bytes);
     if (body == no_body && !bytes.empty()) ++counters_.starved;
   }
   engine_.on_message(*decoded, body, effects_);

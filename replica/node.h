@@ -47,7 +47,7 @@ struct NodeOptions {
   std::size_t window_slots = window_slots_max;
   RetentionOptions retention;
   std::uint64_t seed = 0;
-  std::uint64_t scrub_bytes_per_s = 8U << 20;  // 0: no scrub
+  storage::ScrubOptions scrub;
 };
 
 struct NodeCounters {
@@ -84,6 +84,9 @@ class Node {
   [[nodiscard]] const storage::Journal& journal() const { return *journal_; }
   [[nodiscard]] const dataplane::Messenger& messenger() const { return messenger_; }
   [[nodiscard]] const NodeCounters& counters() const { return counters_; }
+  [[nodiscard]] const RepairCounters& repair_counters() const { return repairs_.counters(); }
+  // Places of lost blocks that are not closed yet, as far as they were found.
+  [[nodiscard]] std::size_t gaps() const { return gaps_.size(); }
   [[nodiscard]] const Incarnation& incarnation() const { return messenger_.local().incarnation; }
   [[nodiscard]] wire::StatusAnswer status() const;
 
@@ -216,6 +219,7 @@ class Node {
   Lsn first_lsn_;                        // that may be read here: a state that was installed came without its entries
   std::optional<Slot> installing_from_;  // what the journal accounts for, until the installed state is staged
   std::uint64_t upkeep_us_ = 0;
+  std::uint64_t checkpoint_tried_us_ = 0;
   std::vector<SegmentFacts> segment_facts_;
   std::uint64_t now_s_ = 0;
   std::uint64_t now_us_ = 0;

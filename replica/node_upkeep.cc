@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::uint64_t retain_interval_us = 1'000'000;
 constexpr std::uint64_t upkeep_interval_us = 5'000;
+constexpr std::uint64_t checkpoint_interval_us = 100'000;
 
 }  // namespace
 
@@ -63,14 +64,19 @@ void Node::keep_pages() {
 }
 
 void Node::keep_checkpoint() {
-  const bool can_stage =
-      !own_records_.full() && journal_->can_stage(wire::RecordKind::checkpoint, storage::checkpoint_part_bytes);
-  if (!can_stage) return;
+  if (own_records_.full()) return;
   if (!checkpoint_.is_writing()) {
     // Where the pages of the index lie must be known.
     if (!journal_->wants_checkpoint() || index_->unstaged() > 0) return;
+    // Where a full part has no place a smaller one may have one: its size is known when it is made, and that is not tried often.
+    if (!journal_->can_stage(wire::RecordKind::checkpoint, checkpoint_.part_bytes())) {
+      if (now_us_ - checkpoint_tried_us_ < checkpoint_interval_us) return;
+      checkpoint_tried_us_ = now_us_;
+    }
     begin_checkpoint(false);
+    if (!journal_->can_stage(wire::RecordKind::checkpoint, checkpoint_.next_part_bytes())) return checkpoint_.abandon();
   }
+  if (!journal_->can_stage(wire::RecordKind::checkpoint, checkpoint_.next_part_bytes())) return;
   stage_own({.slot = log_.applied(), .kind = wire::RecordKind::checkpoint}, checkpoint_.next_part());
   checkpoint_.part_taken();
   if (!checkpoint_.is_writing()) installing_from_.reset();
@@ -134,6 +140,9 @@ void Node::keep_trim() {
   const bool needs_record = trim_record_ == PersistNumber{} || (journal_->is_releasing() && journal_->idle());
   if (needs_record) stage_trim();
   if (trim_record_ != PersistNumber{}) journal_->release(trim_slot_, trim_record_);
+  // Checkpoints come rarely, and where appends are refused for want of space nothing brings on the next one.
+  const bool is_short = journal_->bytes_used() >= journal_->bytes_capacity() / 4;
+  if (is_short && journal_->release_lacks_checkpoint(trim_slot_)) journal_->need_checkpoint();
 }
 
 // Retention by size or age, where it is asked for: the leader puts a trim into its batch.

@@ -1,6 +1,7 @@
 // Blocking access to a device while nothing else is in flight, as at open: reads ahead in large pieces, and single writes.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "base/bytes.h"
@@ -23,6 +24,12 @@ class BlockReader {
   // The bytes at `offset`, valid until the next call. Offset and length are whole device blocks; at most view_bytes_max, and not
   // over the end of a segment. What the device cannot read is zero, as is what was never written.
   [[nodiscard]] Bytes view(std::uint64_t offset, std::uint64_t bytes);
+
+  // What was read is forgotten, and the device asked again; from now on so much ahead.
+  void forget(std::uint64_t ahead_bytes) {
+    filled_ = 0;
+    ahead_bytes_ = std::min<std::uint64_t>(ahead_bytes, buffer_.size());
+  }
 
   static constexpr std::uint64_t view_bytes_max = 4U << 20;
 

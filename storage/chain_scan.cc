@@ -71,8 +71,21 @@ Result<ChainEnd> ChainScan::run() {
   }
 }
 
-// The next block lies behind the last one or, if it did not fit there, at the start of the next segment.
+// A disk that brings something else once is believed only when it does so again and again: to take a durable block for the end of
+// the log would be to forget it.
 Result<ChainScan::Found> ChainScan::find_next() {
+  constexpr int tries_max = 3;
+  auto found = find_at_next_place();
+  for (int tries = 1; tries < tries_max && found && found->evidence != BlockEvidence::follows; ++tries) {
+    reader_.forget(device_block_bytes);
+    found = find_at_next_place();
+    reader_.forget(BlockReader::sequential);
+  }
+  return found;
+}
+
+// The next block lies behind the last one or, if it did not fit there, at the start of the next segment.
+Result<ChainScan::Found> ChainScan::find_at_next_place() {
   Found here;
   if (end_.offset + device_block_bytes <= geometry_.end_of(end_.segment)) {
     const auto found = look_at(end_.offset);

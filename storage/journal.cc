@@ -293,12 +293,18 @@ bool Journal::can_stage(wire::RecordKind kind, std::size_t body_bytes) const {
   return state_->can_open_block(is_control(kind), record_bytes);
 }
 
+// In the last free segment too, in front of the reserve.
+std::size_t Journal::largest_body() const {
+  const State& state = *state_;
+  const std::uint64_t block =
+      std::min<std::uint64_t>(state.limits.block_bytes_max, state.geometry.segment_bytes - state.reserve_bytes);
+  return std::min<std::uint64_t>(body_bytes_max, block - sizeof(BlockHeader) - sizeof(wire::RecordHeader));
+}
+
 bool Journal::has_space() const {
-  const std::uint64_t largest = block_bytes(padded_record_bytes(body_bytes_max));
   const State& state = *state_;
   // What is not ready yet counts: it will be.
-  return !state.failed &&
-         state.place(false, std::min<std::uint64_t>(largest, state.limits.block_bytes_max), UINT64_MAX).has_value();
+  return !state.failed && state.place(false, block_bytes(padded_record_bytes(largest_body())), UINT64_MAX).has_value();
 }
 
 // Where the newest checkpoint begins, once all its parts are staged.
@@ -506,6 +512,18 @@ void Journal::release(Slot below, PersistNumber witness) {
     if (segment.first_sequence != 0) first = index;
   }
   if (first != state.announced_segment) state.release = PendingRelease{below, witness, first};
+}
+
+bool Journal::release_lacks_checkpoint(Slot below) const {
+  const State& state = *state_;
+  if (state.checkpoint_needed || state.segment == state.staged_checkpoint.segment) return false;
+  std::uint32_t index = state.checkpoint.sequence == 0 ? state.first_segment : state.checkpoint.segment;
+  while (index != state.segment) {
+    index = state.geometry.next(index);
+    const SegmentInfo& segment = state.segments[index];
+    if (segment.first_sequence != 0) return segment.highest < below;
+  }
+  return false;
 }
 
 bool Journal::is_releasing() const {

@@ -159,6 +159,8 @@ class Journal {
 
   // Whether a record with such a body can be staged now. False: buffers are full (try after poll) or space is out (has_space).
   [[nodiscard]] bool can_stage(wire::RecordKind kind, std::size_t body_bytes) const;
+  // The largest body that a record of this journal can have: a segment holds a whole block.
+  [[nodiscard]] std::size_t largest_body() const;
   // Whether space is left for one more vote of the largest size, beyond the reserve for control records.
   [[nodiscard]] bool has_space() const;
 
@@ -191,6 +193,8 @@ class Journal {
   void release(Slot below, PersistNumber witness);
   // Whether a release waits for such a block. If the journal is idle, none comes by itself.
   [[nodiscard]] bool is_releasing() const;
+  // Whether `release` could let go of more if there were a newer checkpoint.
+  [[nodiscard]] bool release_lacks_checkpoint(Slot below) const;
   // Whether it is time for a checkpoint: the last one is a segment behind, and was small beside what was written since.
   [[nodiscard]] bool wants_checkpoint() const;
   // Seconds since 1970, for the headers of the blocks to come.

@@ -98,6 +98,7 @@ class ChainScan {
   };
   [[nodiscard]] Result<Found> look_at(std::uint64_t offset);
   [[nodiscard]] Result<Found> find_next();
+  [[nodiscard]] Result<Found> find_at_next_place();
   [[nodiscard]] Result<> take(const BlockHeader& header);
   [[nodiscard]] Result<> visit_records(const BlockHeader& header, Bytes payload);
   [[nodiscard]] bool payload_is_good(const BlockHeader& header);

@@ -10,12 +10,11 @@ namespace synod::storage {
 namespace {
 
 constexpr std::uint64_t chunk_bytes = 256U << 10;
-constexpr std::uint64_t pause_us = 1'000'000;  // between passes
 constexpr std::uint32_t tries_max = 3;
 
 }  // namespace
 
-Scrub::Scrub(Journal& journal, std::uint64_t bytes_per_s) : journal_(journal), bytes_per_s_(bytes_per_s) {}
+Scrub::Scrub(Journal& journal, const ScrubOptions& options) : journal_(journal), options_(options) {}
 
 void Scrub::begin_pass() {
   is_running_ = true;
@@ -56,7 +55,7 @@ std::optional<Gap> Scrub::step(std::uint64_t now_us) {
     }
   }
   if (is_found_) return finish_search();
-  if (now_us >= next_us_ && bytes_per_s_ > 0) ask(now_us);
+  if (now_us >= next_us_ && options_.bytes_per_s > 0) ask(now_us);
   return std::nullopt;
 }
 
@@ -65,14 +64,14 @@ void Scrub::ask(std::uint64_t now_us) {
   const Geometry& geometry = journal_.state_->geometry;
   while (is_running_ && !is_searching_ && sequence_ >= last_of_segment()) next_segment();
   if (!is_running_) {
-    next_us_ = now_us + pause_us;
+    next_us_ = now_us + options_.pause_us;
     return;
   }
   if (is_searching_ && offset_ + device_block_bytes > geometry.end_of(segment_)) {
     if (segment_ == journal_.current_segment()) {
       // Nothing behind it: at the next start it would be a lost tail. More blocks will come.
       is_running_ = is_searching_ = false;
-      next_us_ = now_us + pause_us;
+      next_us_ = now_us + options_.pause_us;
       return;
     }
     segment_ = geometry.next(segment_);
@@ -80,7 +79,7 @@ void Scrub::ask(std::uint64_t now_us) {
   }
   const std::uint64_t bytes = std::min(std::max(bytes_wanted_, chunk_bytes), geometry.end_of(segment_) - offset_);
   if (!journal_.read_blocks(offset_, bytes)) return;
-  next_us_ = now_us + bytes * 1'000'000 / bytes_per_s_;
+  next_us_ = now_us + bytes * 1'000'000 / options_.bytes_per_s;
 }
 
 bool Scrub::is_next(const BlockHeader& header) const {

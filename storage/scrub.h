@@ -24,9 +24,14 @@ struct ScrubProgress {
   std::uint32_t segments_done = 0;  // of this pass
 };
 
+struct ScrubOptions {
+  std::uint64_t bytes_per_s = 8U << 20;  // 0: no scrub
+  std::uint64_t pause_us = 1'000'000;    // between passes
+};
+
 class Scrub {
  public:
-  Scrub(Journal& journal, std::uint64_t bytes_per_s);
+  Scrub(Journal& journal, const ScrubOptions& options);
 
   // Takes what was read and asks for more if it is time. Returns a gap when the end of one was found.
   [[nodiscard]] std::optional<Gap> step(std::uint64_t now_us);
@@ -46,7 +51,7 @@ class Scrub {
   [[nodiscard]] std::optional<Gap> finish_search();
 
   Journal& journal_;
-  std::uint64_t bytes_per_s_;
+  ScrubOptions options_;
   ScrubProgress progress_;
   bool is_running_ = false;
   std::uint64_t next_us_ = 0;

@@ -12,8 +12,11 @@ namespace {
 
 constexpr std::size_t reads_at_once = 32;
 
+// A disk that fails once may not be what it is: what a head says is not lost for that.
+constexpr int tries_max = 3;
+
 void read_heads(DeviceRef device, const Superblock& superblock, std::uint32_t first, std::span<std::optional<BlockHeader>> heads,
-                AlignedBuffer& buffer) {
+                std::span<bool> is_blank, AlignedBuffer& buffer) {
   const Geometry geometry = geometry_of(superblock);
   std::size_t asked = 0;
   for (; asked < heads.size(); ++asked) {
@@ -33,6 +36,7 @@ void read_heads(DeviceRef device, const Superblock& superblock, std::uint32_t fi
       const Bytes bytes = Bytes(buffer.bytes()).subspan(completion.token * device_block_bytes, device_block_bytes);
       const auto header = decode_block_header(bytes, offset, superblock);
       if (header && !is_discarded(*header, superblock)) heads[completion.token] = *header;
+      is_blank[completion.token] = !header && header.error() == BlockFault::blank;
     }
   }
 }
@@ -45,7 +49,14 @@ Survey Survey::of(DeviceRef device, const Superblock& superblock) {
   AlignedBuffer buffer(reads_at_once * device_block_bytes);
   for (std::uint32_t first = 0; first < superblock.segments; first += reads_at_once) {
     const std::size_t count = std::min<std::size_t>(reads_at_once, superblock.segments - first);
-    read_heads(device, superblock, first, std::span(survey.heads_).subspan(first, count), buffer);
+    const auto heads = std::span(survey.heads_).subspan(first, count);
+    std::array<bool, reads_at_once> is_blank{};
+    read_heads(device, superblock, first, heads, is_blank, buffer);
+    for (std::uint32_t i = 0; i < count; ++i) {
+      for (int tries = 1; tries < tries_max && !heads[i] && !is_blank[i]; ++tries) {
+        read_heads(device, superblock, first + i, heads.subspan(i, 1), std::span(is_blank).subspan(i, 1), buffer);
+      }
+    }
   }
   return survey;
 }

@@ -15,11 +15,9 @@ using storage::DeviceRef;
 
 namespace {
 
-// Without trim a run must fit: a slot takes a block.
-constexpr std::uint64_t disk_bytes = 16U << 20;
-constexpr std::uint64_t flooded_disk_bytes = 30U << 20;
-constexpr std::uint64_t small_disk_bytes = 5U << 20;
-constexpr std::uint64_t segment_bytes = 2U << 20;
+constexpr std::uint64_t small_disk_bytes = 5U << 20;  // of two segments
+// So that it passes a disk some times in a run.
+constexpr storage::ScrubOptions scrub{.bytes_per_s = 64U << 20, .pause_us = 50'000};
 
 // Short ones: a run has many elections.
 consensus::Timeouts timeouts(const Options& options) {
@@ -83,8 +81,7 @@ Cluster::Cluster(const Options& options, Network& network, Oracle& oracle, const
       member.clock.rate_permille = 1000 - options[Fault::drift] + prng_.below(2 * options[Fault::drift] + 1);
     }
     member.is_small = options[Fault::no_room] > 0 && options.spare() > 0 && place == small_place;
-    const std::uint64_t bytes = options[Fault::session_flood] > 0 ? flooded_disk_bytes : disk_bytes;
-    make_disk(place, 1, member.is_small ? small_disk_bytes : bytes);
+    make_disk(place, 1, member.is_small ? small_disk_bytes : options.disk_bytes);
     member.first_disk = uuid_of(place, 1);
   }
 }
@@ -92,12 +89,12 @@ Cluster::Cluster(const Options& options, Network& network, Oracle& oracle, const
 void Cluster::make_disk(std::size_t place, std::uint64_t number, std::uint64_t bytes) {
   Member& member = members_[place];
   member.disk = std::make_unique<Disk>(bytes, stream(options_.seed, 0x100 * number + 0x10 + place));
-  member.ledger = std::make_unique<Ledger>();
+  member.ledger = std::make_unique<Ledger>(options_.segment_bytes);
   format(*member.disk, {.cluster = cluster_id(),
                         .replica = ids_[place],
                         .members = static_cast<std::uint16_t>(size()),
                         .disk = uuid_of(place, number),
-                        .segment_bytes = segment_bytes});
+                        .segment_bytes = options_.segment_bytes});
   watch_disk(place);
 }
 
@@ -201,7 +198,8 @@ void Cluster::start(std::size_t place) {
        .timeouts = timeouts(options_),
        .journal = {.block_bytes_target = options_.block_bytes_target, .writes_in_flight = options_.writes_in_flight},
        .window_slots = options_.window_slots,
-       .seed = prng_.next()},
+       .seed = prng_.next(),
+       .scrub = scrub},
       DeviceRef(*member.disk));
   member.disk->opening = false;
   if (member.disk->is_dead()) {
@@ -226,17 +224,59 @@ void Cluster::start(std::size_t place) {
   for (std::size_t peer = 0; peer < size(); ++peer) {
     if (peer != place) member.node->set_route(ids_[peer], {port, replica_endpoint(peer)});
   }
+  const Slot committed = member.ledger->commit();
   const std::string missing = member.ledger->started(member.node->journal().recovered(), member.disk->sectors());
   if (!missing.empty()) oracle_.fail("recovery keeps what was durable", fmt::format("replica {}: {}", place + 1, missing));
   check_word_kept(place);
+  const storage::Recovered& recovered = member.node->journal().recovered();
+  const consensus::Doubt::Kind doubt = node(place).engine().doubt().kind;
+  counters_.from_checkpoint += recovered.has_checkpoint ? 1 : 0;
+  counters_.gaps_found += recovered.gaps.size();
+  counters_.doubts_bounded += doubt == consensus::Doubt::Kind::bounded ? 1 : 0;
+  counters_.doubts_unbounded += doubt == consensus::Doubt::Kind::unbounded ? 1 : 0;
+  if (!recovered.gaps.empty() || recovered.tail_is_lost) {
+    trace_(network_.now_us, "replica {} has lost blocks: {} gaps{}", place + 1, recovered.gaps.size(),
+           recovered.tail_is_lost ? ", and its tail" : "");
+  }
+  if (recovered.gaps.empty() && !recovered.tail_is_lost && !member.is_damaged && node(place).engine().commit() < committed) {
+    oracle_.fail("commits are kept", fmt::format("replica {} has committed slot {} on its disk, and starts with {}", place + 1,
+                                                 committed.value(), node(place).engine().commit().value()));
+  }
   member.is_behind = true;
   trace_(network_.now_us, "replica {} starts: open {}, promised ({}, {}), commit {}", place + 1, member.ledger->open_count(),
          node(place).engine().promised().round(), node(place).engine().promised().replica().value(),
          node(place).engine().commit().value());
 }
 
+// What a process counts dies with it.
+ClusterCounters Cluster::counters_of(const Member& member) {
+  ClusterCounters counted;
+  counted.recycled = member.ledger->recycled();
+  if (!member.is_up()) return counted;
+  counted.gaps_closed = member.node->counters().gaps_closed;
+  counted.records_repaired = member.node->repair_counters().records;
+  counted.stale_found = member.node->engine().counters().stale_found;
+  return counted;
+}
+
+ClusterCounters Cluster::counters() const {
+  ClusterCounters sum = counters_;
+  for (const Member& member : members_) {
+    const ClusterCounters counted = counters_of(member);
+    sum.recycled += counted.recycled;
+    sum.gaps_closed += counted.gaps_closed;
+    sum.records_repaired += counted.records_repaired;
+    sum.stale_found += counted.stale_found;
+  }
+  return sum;
+}
+
 void Cluster::went_down(std::size_t place) {
   Member& member = members_[place];
+  const ClusterCounters counted = counters_of(member);
+  counters_.gaps_closed += counted.gaps_closed;
+  counters_.records_repaired += counted.records_repaired;
+  counters_.stale_found += counted.stale_found;
   member.cut_at_next_write = false;
   member.node.reset();
   network_.forget(replica_endpoint(place));
@@ -263,7 +303,7 @@ void Cluster::format_again(std::size_t place) {
   Member& member = members_[place];
   CHECK(!member.is_up());
   member.is_lost = true;
-  make_disk(place, 2, disk_bytes);
+  make_disk(place, 2, options_.disk_bytes);
 }
 
 void Cluster::swap_disks(std::size_t a, std::size_t b) {
@@ -364,13 +404,68 @@ bool Cluster::has_settled(const std::vector<std::size_t>& core) const {
   });
 }
 
+bool Cluster::is_whole(std::size_t place) const {
+  const Member& member = members_[place];
+  if (!member.is_up() || member.node->gaps() > 0 || !member.node->engine().may_promise()) return false;
+  const Disk& disk = *member.disk;
+  if (!member.ledger->is_intact(disk)) return false;
+  for (Slot slot = std::max(Slot(1), member.node->engine().trim()); slot <= member.node->engine().commit(); ++slot) {
+    if (!member.ledger->holds(slot, *oracle_.chosen(slot), disk)) return false;
+  }
+  return true;
+}
+
+bool Cluster::is_excused(std::size_t place) const {
+  const Member& member = members_[place];
+  if (member.is_lost || member.is_small) return true;
+  if (laggards_get_checkpoints || !member.is_up() || !member.is_damaged) return false;
+  return std::ranges::any_of(
+      members_, [&](const Member& other) { return other.is_up() && other.node->log().trim() > member.node->log().tail(); });
+}
+
+bool Cluster::is_short_of_space() const {
+  return std::ranges::any_of(members_, [](const Member& member) {
+    return member.is_up() && member.node->journal().bytes_used() > member.node->journal().bytes_capacity() / 3;
+  });
+}
+
+Slot Cluster::committed_by_all() const {
+  Slot least{~std::uint64_t{0}};
+  for (std::size_t place = 0; place < size(); ++place) {
+    if (!is_excused(place)) least = std::min(least, members_[place].ledger->commit());
+  }
+  return std::min(least, oracle_.chosen_up_to());
+}
+
+std::string Cluster::describe() const {
+  std::string text;
+  for (std::size_t place = 0; place < size(); ++place) {
+    const Member& member = members_[place];
+    text += fmt::format("{}{}:", place == 0 ? "" : "; ", place + 1);
+    if (member.is_damaged) text += " damaged";
+    if (!is_whole(place)) text += " not whole";
+    if (member.is_lost) text += " lost";
+    if (!member.is_up()) {
+      text += " down";
+      continue;
+    }
+    const consensus::Engine& engine = member.node->engine();
+    const wire::StatusAnswer status = member.node->status();
+    text += fmt::format(" commit {} next {} trim {} kept {}{}{} doubt {} confirmed {} used {}/{}", engine.commit().value(),
+                        engine.next_slot().value(), member.node->log().trim().value(), engine.trim().value(),
+                        engine.is_leader() ? " leads" : "", engine.may_vote() ? "" : " mute", static_cast<int>(status.doubt),
+                        engine.confirmed(), status.journal_bytes, status.journal_bytes_capacity);
+  }
+  return text;
+}
+
 bool Cluster::is_on_a_quorum_of_disks(Slot slot) const {
   const auto checksum = oracle_.chosen(slot);
   if (!checksum) return false;
   consensus::MemberSet holders;
   for (std::size_t place = 0; place < size(); ++place) {
     const Member& member = members_[place];
-    if (slot <= member.believed_up_to || member.ledger->holds(slot, *checksum, member.disk->sectors())) holders.add(place);
+    if (slot <= member.believed_up_to || member.ledger->holds(slot, *checksum, *member.disk)) holders.add(place);
   }
   return configuration_.is_phase2_quorum(holders);
 }

@@ -20,6 +20,10 @@
 
 namespace synod::sim {
 
+// Whether a replica that is behind a peer's trim gets that one's state. While it does not, trims wait for everybody, and a
+// damaged replica that fell behind one stays there.
+inline constexpr bool laggards_get_checkpoints = false;
+
 // A monotonic clock that runs too fast or too slow, and sometimes jumps ahead.
 struct Clock {
   std::uint64_t rate_permille = 1000;
@@ -61,7 +65,16 @@ struct ClusterCounters {
   std::uint64_t cuts_torn = 0;  // with at least one torn write
   std::uint64_t undone = 0;     // misdirected writes that nobody could have noticed
   std::uint64_t leader_changes = 0;
-  std::uint64_t repairs = 0;  // replicas that came back behind the others and were brought up to date by them
+  // What was lost, and made whole again.
+  std::uint64_t recycled = 0;         // segments that were used again
+  std::uint64_t from_checkpoint = 0;  // starts
+  std::uint64_t gaps_found = 0;       // at starts
+  std::uint64_t gaps_closed = 0;
+  std::uint64_t records_repaired = 0;  // from peers
+  std::uint64_t doubts_bounded = 0;    // starts with a bounded doubt
+  std::uint64_t doubts_unbounded = 0;  // starts with a lost tail
+  std::uint64_t stale_found = 0;       // disks that were found to be old copies by their peers
+  std::uint64_t repairs = 0;           // replicas that came back behind the others and were brought up to date by them
 };
 
 class Cluster {
@@ -76,7 +89,7 @@ class Cluster {
   [[nodiscard]] const consensus::Configuration& configuration() const { return configuration_; }
   [[nodiscard]] std::vector<client::Peer> peers() const;
   [[nodiscard]] std::optional<std::size_t> leader() const;
-  [[nodiscard]] const ClusterCounters& counters() const { return counters_; }
+  [[nodiscard]] ClusterCounters counters() const;
 
   // One turn of a live node's loop. Returns after how long it wants the next one.
   std::uint64_t poll(std::size_t place);
@@ -90,6 +103,17 @@ class Cluster {
   void swap_disks(std::size_t a, std::size_t b);
   // Whether the members of `core` have committed the same slots, and nothing is on its way.
   [[nodiscard]] bool has_settled(const std::vector<std::size_t>& core) const;
+  // Whether nothing is missing any more of what this replica's disk should hold: no block that is needed is damaged, nothing is
+  // in doubt, and each slot that is kept can be read.
+  [[nodiscard]] bool is_whole(std::size_t place) const;
+  // Nothing can be expected of it any more.
+  [[nodiscard]] bool is_excused(std::size_t place) const;
+  // One of the journals is a third full.
+  [[nodiscard]] bool is_short_of_space() const;
+  // Everybody has this slot committed on the disk.
+  [[nodiscard]] Slot committed_by_all() const;
+  // How each replica is, for a report.
+  [[nodiscard]] std::string describe() const;
   // Whether at least a phase-2 quorum of disks holds the chosen value of `slot` on its sectors.
   [[nodiscard]] bool is_on_a_quorum_of_disks(Slot slot) const;
 
@@ -102,6 +126,7 @@ class Cluster {
   void check_promise_visible(std::size_t place, const wire::PacketHeader& header);
   void check_word_kept(std::size_t place);
   void went_down(std::size_t place);
+  [[nodiscard]] static ClusterCounters counters_of(const Member& member);
   void note_leader();
   void note_repair(std::size_t place, Slot before);
   [[nodiscard]] std::uint64_t next_turn_us(const Member& member, bool was_busy);

@@ -99,14 +99,24 @@ std::int32_t Disk::carry_out_write(const Operation& operation) {
     }
   }
   copy(place, operation.data);
+  make_readable(operation.offset, operation.data.size());
   if (on_landed) on_landed(operation.offset, operation.data);
   return 0;
 }
 
+bool Disk::is_readable(std::uint64_t offset, std::uint64_t bytes) const {
+  const auto bad = unreadable_.lower_bound(offset / sector_bytes);
+  return bad == unreadable_.end() || *bad * sector_bytes >= offset + bytes;
+}
+
+// A bad sector is replaced by another one when it is written.
+void Disk::make_readable(std::uint64_t offset, std::uint64_t bytes) {
+  unreadable_.erase(unreadable_.lower_bound(offset / sector_bytes), unreadable_.lower_bound((offset + bytes) / sector_bytes));
+}
+
 std::int32_t Disk::carry_out_read(const Operation& operation) {
   const std::uint64_t end = operation.offset + operation.to.size();
-  const auto bad = unreadable_.lower_bound(operation.offset / sector_bytes);
-  if (bad != unreadable_.end() && *bad * sector_bytes < end) return EIO;
+  if (!is_readable(operation.offset, operation.to.size())) return EIO;
   // Recovery reads the whole disk: at the same rate it would never get through.
   const std::uint64_t odds = opening ? 30'000 : 1'000;
   if (prng_.chance(conduct.read_error_permille, odds)) {

@@ -78,6 +78,7 @@ class Disk {
   // Misdirected writes whose loss nobody can notice yet, put right. Returns how many.
   std::size_t undo_misdirected_behind(std::uint64_t offset);
 
+  [[nodiscard]] bool is_readable(std::uint64_t offset, std::uint64_t bytes) const;
   void make_unreadable(std::uint64_t offset) { unreadable_.insert(offset / sector_bytes); }
   void flip_bits(std::uint64_t offset, std::size_t bytes);
   void truncate(std::uint64_t bytes) { info_.size_bytes = bytes; }
@@ -106,6 +107,7 @@ class Disk {
   [[nodiscard]] std::int32_t carry_out(const Operation& operation);
   [[nodiscard]] std::int32_t carry_out_write(const Operation& operation);
   [[nodiscard]] std::int32_t carry_out_read(const Operation& operation);
+  void make_readable(std::uint64_t offset, std::uint64_t bytes);
   void tear(const Operation& operation, Cut& cut);
 
   storage::AlignedBuffer memory_;

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "storage/layout.h"
+
 namespace synod::sim {
 
 namespace {
@@ -45,6 +47,14 @@ void draw_cluster(Options& options, Prng& prng) {
   options.entry_bytes_max = prng.chance(1, 3) ? 2'000 : 300;
   options.step_down_us = prng.chance(1, 2) ? 40'000 : 150'000;
   options.safety_us = prng.between(1'000'000, 2'000'000);
+  // Most journals are small rings; the others hold a whole run.
+  options.is_trimmed = prng.chance(4, 5);
+  const std::uint64_t segment_bytes = std::uint64_t{64U << 10} << prng.below(3);
+  const std::uint64_t segments = prng.between((768U << 10) / segment_bytes, (1536U << 10) / segment_bytes);
+  options.entries_kept = prng.between(20, 400);
+  if (!options.is_trimmed) return;
+  options.segment_bytes = segment_bytes;
+  options.disk_bytes = storage::segments_offset + segments * segment_bytes;
 }
 
 }  // namespace
@@ -70,14 +80,22 @@ Options draw_options(std::uint64_t seed) {
     const auto rate = static_cast<std::uint32_t>(prng.between(ranges[i].least, ranges[i].most));
     if (on) options.rate[i] = rate;
   }
+  // A journal for a thousand sessions, or without room: large ones.
+  if (options[Fault::session_flood] == 0 && options[Fault::no_room] == 0) return options;
+  options.is_trimmed = false;
+  options.segment_bytes = 2U << 20;
+  options.disk_bytes = options[Fault::session_flood] > 0 ? 30U << 20 : 16U << 20;
   return options;
 }
 
 std::string describe(const Options& options) {
   std::string text = fmt::format(
-      "{} replicas, quorums {}+{}, window {}, blocks {} B x {}, {} writers, step down after {} ms, {:.2f} s;", options.members,
-      options.phase1, options.phase2, options.window_slots, options.block_bytes_target, options.writes_in_flight, options.writers,
-      options.step_down_us / 1000, static_cast<double>(options.safety_us) / 1e6);
+      "{} replicas, quorums {}+{}, window {}, blocks {} B x {}, {} segments of {} KiB{}, {} writers, step down after {} ms, "
+      "{:.2f} s;",
+      options.members, options.phase1, options.phase2, options.window_slots, options.block_bytes_target, options.writes_in_flight,
+      (options.disk_bytes - storage::segments_offset) / options.segment_bytes, options.segment_bytes >> 10,
+      options.is_trimmed ? ", trimmed" : "", options.writers, options.step_down_us / 1000,
+      static_cast<double>(options.safety_us) / 1e6);
   for (std::size_t i = 0; i < faults; ++i) {
     if (options.rate[i] > 0) text += fmt::format(" {}={}", ranges[i].name, options.rate[i]);
   }

@@ -71,7 +71,11 @@ struct Options {
   std::uint32_t writes_in_flight = 3;
   std::size_t writers = 2;
   std::uint64_t entry_bytes_max = 300;
-  std::uint64_t step_down_us = 40'000;       // a leader that hears no quorum so long gives up
+  std::uint64_t step_down_us = 40'000;  // a leader that hears no quorum so long gives up
+  std::uint64_t segment_bytes = 2U << 20;
+  std::uint64_t disk_bytes = 16U << 20;
+  bool is_trimmed = false;                   // a client trims, so that segments are used again and again
+  std::uint64_t entries_kept = 300;          // by that client
   std::uint64_t safety_us = 1'500'000;       // length of the phase with faults
   std::uint64_t entries_wanted = 1'000;      // committed by the end of the run
   std::array<std::uint32_t, faults> rate{};  // 0: switched off

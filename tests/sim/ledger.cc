@@ -119,6 +119,8 @@ void Ledger::take_effect(Bytes data) {
   blocks_[header.sequence] = {{header.offset, data.size()}, header};
   at_[header.offset] = header.sequence;
   sequence_ = header.sequence;
+  const bool begins_segment = (header.offset - storage::segments_offset) % segment_bytes_ == 0;
+  recycled_ += begins_segment && header.generation > 1 ? 1 : 0;
   asked_.erase(asked_.begin(), asked_.upper_bound(header.sequence));
   claimed_ = std::max(claimed_, header.durable_sequence);
   promised_ = std::max(promised_, header.promised);
@@ -145,13 +147,31 @@ bool Ledger::holds_vote(const Vote& vote) const {
   return every_vote_.contains(vote);
 }
 
-bool Ledger::holds(Slot slot, Checksum checksum, Bytes sectors) const {
+bool Ledger::holds(Slot slot, Checksum checksum, const Disk& disk) const {
   for (auto [at, end] = places_.equal_range(slot); at != end; ++at) {
     if (at->second.checksum != checksum) continue;
-    const auto record = wire::decode_record(sectors.subspan(at->second.offset));
-    if (record && record->header.slot == slot && record->header.body_checksum == checksum) return true;
+    const auto record = wire::decode_record(disk.sectors().subspan(at->second.offset));
+    const bool is_it = record && record->header.slot == slot && record->header.body_checksum == checksum;
+    if (is_it && disk.is_readable(at->second.offset, record->bytes())) return true;
   }
   return false;
+}
+
+bool Ledger::is_intact(const Disk& disk) const {
+  if (last() == nullptr) return true;
+  // Segments are used in the order of the sequence.
+  std::uint64_t needed_from = sequence_;
+  for (const auto& [sequence, block] : blocks_) {
+    if (block.header.segment != last()->first_segment) continue;
+    needed_from = sequence;
+    break;
+  }
+  for (auto at = blocks_.lower_bound(needed_from); at != blocks_.end(); ++at) {
+    const Place& place = at->second.place;
+    if (!disk.is_readable(place.offset, place.bytes)) return false;
+    if (!is_whole(disk.sectors().subspan(place.offset, place.bytes), at->first)) return false;
+  }
+  return true;
 }
 
 std::uint64_t Ledger::covered() const {

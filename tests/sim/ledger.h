@@ -16,6 +16,7 @@
 #include "base/ids.h"
 #include "storage/journal.h"
 #include "storage/layout.h"
+#include "tests/sim/disk.h"
 #include "wire/record.h"
 
 namespace synod::sim {
@@ -29,6 +30,8 @@ struct Vote {
 
 class Ledger {
  public:
+  explicit Ledger(std::uint64_t segment_bytes) : segment_bytes_(segment_bytes) {}
+
   // A value was seen, and a vote took effect.
   std::function<void(Slot, Checksum, Bytes body)> on_value;
   std::function<void(const Vote&)> on_vote;
@@ -52,7 +55,10 @@ class Ledger {
   [[nodiscard]] bool holds_chosen(Slot slot, Checksum checksum) const { return chosen_.contains({slot, checksum}); }
   [[nodiscard]] const std::map<Slot, Vote>& votes() const { return votes_; }
   // Whether the sectors hold a record of this value, now.
-  [[nodiscard]] bool holds(Slot slot, Checksum checksum, Bytes sectors) const;
+  [[nodiscard]] bool holds(Slot slot, Checksum checksum, const Disk& disk) const;
+  // Whether every block in effect that is still needed can be read.
+  [[nodiscard]] bool is_intact(const Disk& disk) const;
+  [[nodiscard]] std::uint64_t recycled() const { return recycled_; }
   [[nodiscard]] std::uint64_t open_count() const { return open_count_; }
 
   struct Place {
@@ -87,6 +93,7 @@ class Ledger {
   template <class Use>
   static void for_each_record(Bytes data, Use&& use);
 
+  std::uint64_t segment_bytes_;
   std::map<std::uint64_t, Place> asked_;                      // by sequence: where it was to go
   std::map<std::uint64_t, std::vector<std::byte>> unlinked_;  // landed before one in front of them
   std::map<std::uint64_t, Block> blocks_;
@@ -96,6 +103,7 @@ class Ledger {
   std::uint64_t claimed_ = 0;                  // the highest durable_sequence in the chain
   std::uint64_t claimed_by_superblock_ = 0;
   std::uint64_t open_count_ = 0;
+  std::uint64_t recycled_ = 0;  // segments that were used again
   Ballot promised_;
   std::map<Slot, Vote> votes_;  // the newest of each slot
   std::set<Vote> every_vote_;

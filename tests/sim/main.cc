@@ -92,12 +92,37 @@ struct Sums {
     cpu_seconds += result.cpu_seconds;
     const Tally& tally = result.tally;
     committed_least = std::min(committed_least, tally.committed);
-    for (const auto field :
-         {&Tally::virtual_us,   &Tally::committed,      &Tally::slots,        &Tally::void_slots, &Tally::appended,
-          &Tally::unknown,      &Tally::not_appended,   &Tally::tails,        &Tally::reads,      &Tally::leader_changes,
-          &Tally::starts,       &Tally::starts_refused, &Tally::starts_cut,   &Tally::kills,      &Tally::cuts,
-          &Tally::cuts_torn,    &Tally::damaged,        &Tally::lost,         &Tally::repairs,    &Tally::packets,
-          &Tally::packets_lost, &Tally::trims,          &Tally::trimmed_reads}) {
+    for (const auto field : {&Tally::virtual_us,
+                             &Tally::committed,
+                             &Tally::slots,
+                             &Tally::void_slots,
+                             &Tally::appended,
+                             &Tally::unknown,
+                             &Tally::not_appended,
+                             &Tally::tails,
+                             &Tally::reads,
+                             &Tally::leader_changes,
+                             &Tally::starts,
+                             &Tally::starts_refused,
+                             &Tally::starts_cut,
+                             &Tally::kills,
+                             &Tally::cuts,
+                             &Tally::cuts_torn,
+                             &Tally::damaged,
+                             &Tally::lost,
+                             &Tally::repairs,
+                             &Tally::packets,
+                             &Tally::packets_lost,
+                             &Tally::trims,
+                             &Tally::trimmed_reads,
+                             &Tally::recycled,
+                             &Tally::from_checkpoint,
+                             &Tally::gaps_found,
+                             &Tally::gaps_closed,
+                             &Tally::records_repaired,
+                             &Tally::doubts_bounded,
+                             &Tally::doubts_unbounded,
+                             &Tally::stale_found}) {
       sum.*field += tally.*field;
     }
     for (std::size_t i = 0; i < faults; ++i) sum.struck[i] += tally.struck[i];
@@ -132,6 +157,12 @@ struct Sums {
         mean(sum.cuts), mean(sum.cuts_torn), mean(sum.kills), mean(sum.starts), mean(sum.starts_refused), mean(sum.starts_cut),
         mean(sum.damaged), mean(sum.lost), mean(sum.repairs), mean(sum.unknown), mean(sum.tails), mean(sum.reads),
         mean(sum.trims), mean(sum.trimmed_reads), mean(sum.packets), mean(sum.packets_lost), mean(sum.virtual_us) / 1e6);
+    fmt::print(
+        "          {:.1f} segments used again, {:.1f} starts from a checkpoint, {:.2f} gaps found at starts, {:.2f} closed, "
+        "{:.1f} records "
+        "repaired,\n          {:.2f} bounded doubts, {:.2f} unbounded, {:.2f} stale disks found\n",
+        mean(sum.recycled), mean(sum.from_checkpoint), mean(sum.gaps_found), mean(sum.gaps_closed), mean(sum.records_repaired),
+        mean(sum.doubts_bounded), mean(sum.doubts_unbounded), mean(sum.stale_found));
     fmt::print("{} entries committed in {:.1f} CPU-seconds: {:.0f} a CPU-second\n", sum.committed, cpu_seconds,
                static_cast<double>(sum.committed) / std::max(cpu_seconds, 1e-3));
   }

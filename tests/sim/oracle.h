@@ -45,6 +45,8 @@ class Oracle {
   [[nodiscard]] Lsn trim() const { return log_.trim(); }
   [[nodiscard]] std::optional<Lsn> lsn_of(const std::string& payload) const;
   [[nodiscard]] Slot slot_of(Lsn lsn) const;
+  // Behind everything up to `slot`, which is chosen.
+  [[nodiscard]] Lsn lsn_behind(Slot slot) const { return slot == Slot{} ? Lsn{} : Lsn(lsn_after_[slot.value() - 1]); }
   [[nodiscard]] bool was_evicted(SessionId session) const;
   [[nodiscard]] std::size_t sessions() const { return log_.sessions().size(); }
   [[nodiscard]] std::uint64_t void_slots() const { return void_slots_; }

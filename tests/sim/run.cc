@@ -100,6 +100,7 @@ void Run::poll_client(std::size_t number) {
     const bool is_silent = number == 0 && flooding_ && client.session() != SessionId{};
     if (!is_silent) write(client);
   } else {
+    keep_trimmed();
     watch();
     flood();
   }
@@ -124,11 +125,32 @@ void Run::watch() {
   if (watcher.is_waiting() || !faulty_ || !prng_.chance(1, 4)) return;
   const std::uint64_t known = std::max(known_.tail, known_.acknowledged).value();
   if (known < 2 || prng_.chance(1, 2)) return watcher.ask_tail(200'000);
-  if (prng_.chance(1, 40)) return watcher.ask_trim(Lsn(prng_.below(known) / 2), 200'000);
+  if (!options_.is_trimmed && prng_.chance(1, 40)) {
+    return watcher.ask_trim(Lsn(std::min(trim_limit().value(), prng_.below(known) / 2)), 200'000);
+  }
   const std::uint64_t from = prng_.chance(1, 2) ? prng_.below(known) : known - 1;
   std::optional<std::size_t> place;
   if (prng_.chance(1, 2)) place = prng_.below(cluster_.size());
   watcher.ask_read(Lsn(from), Lsn(from + prng_.between(1, 64)), place, 50'000);
+}
+
+// The slot behind may hold no entry, and go with the one before it: so one entry less.
+Lsn Run::trim_limit() const {
+  const Lsn limit = laggards_get_checkpoints ? oracle_.tail() : oracle_.lsn_behind(cluster_.committed_by_all());
+  return limit == Lsn{} ? limit : limit - 1;
+}
+
+// So that segments are used again and again.
+void Run::keep_trimmed() {
+  Client& watcher = *clients_.back();
+  if (!options_.is_trimmed || is_reading_back_ || watcher.is_waiting() || !prng_.chance(1, 4)) return;
+  // Where space gets short nothing else helps.
+  const std::uint64_t kept = cluster_.is_short_of_space() ? 5 : options_.entries_kept;
+  const std::uint64_t tail = std::max(known_.tail, known_.acknowledged).value();
+  const std::uint64_t wanted = std::min(trim_limit().value(), tail > kept ? tail - kept : 0);
+  if (wanted <= oracle_.trim().value() + kept / 4) return;
+  trace_(network_.now_us, "a trim up to {}; everybody has committed up to slot {}", wanted, cluster_.committed_by_all().value());
+  watcher.ask_trim(Lsn(wanted), 50'000);
 }
 
 // Strangers open sessions, and never use them, until the session of the first writer, who is silent meanwhile, is evicted.
@@ -223,14 +245,19 @@ void Run::heal_core() {
   trace_(network_.now_us, "healed: replicas{} and the clients", names);
   // Some appends more, so that the run has what every run must have.
   submit_max_ = submitted_ + 50;
+  const std::uint64_t start_us = network_.now_us;
   const auto done = [&] {
+    // Those who are cut off stand in the way of trims: with them, then.
+    const bool waits_for_trims = !laggards_get_checkpoints && options_.is_trimmed && cluster_.is_short_of_space();
+    if (waits_for_trims && network_.now_us > start_us + 1'000'000) return true;
     if (oracle_.tail().value() < options_.entries_wanted && submitted_ == submit_max_ && all_answered()) submit_max_ += 50;
     return oracle_.tail().value() >= options_.entries_wanted && submitted_ == submit_max_ && all_answered() &&
            cluster_.has_settled(healthy);
   };
   if (run_until(done, heal_limit_us) || oracle_.failure()) return;
-  oracle_.fail("a healed quorum goes on", fmt::format("{} entries are chosen, {} were submitted; replicas{} do not come to rest",
-                                                      oracle_.tail().value(), submitted_, names));
+  oracle_.fail("a healed quorum goes on",
+               fmt::format("{} entries are chosen, {} were submitted; replicas{} do not come to rest: {}", oracle_.tail().value(),
+                           submitted_, names, cluster_.describe()));
 }
 
 void Run::heal_everybody() {
@@ -242,18 +269,24 @@ void Run::heal_everybody() {
   }
   // Long enough for one that must not vote to try.
   const std::uint64_t least_us = network_.now_us + 50'000;
+  std::uint64_t whole_again_us = 0;
   const auto done = [&] {
     if (network_.now_us < least_us) return false;
-    std::erase_if(everybody,
-                  [&](std::size_t place) { return cluster_.member(place).is_lost || cluster_.member(place).is_small; });
-    return all_answered() && cluster_.has_settled(everybody);
+    std::erase_if(everybody, [&](std::size_t place) { return cluster_.is_excused(place); });
+    if (oracle_.tail().value() < options_.entries_wanted && submitted_ == submit_max_ && all_answered()) submit_max_ += 50;
+    if (oracle_.tail().value() < options_.entries_wanted || !all_answered() || !cluster_.has_settled(everybody)) return false;
+    // Their disks are read for this: now and then.
+    if (network_.now_us < whole_again_us) return false;
+    whole_again_us = network_.now_us + 10'000;
+    return std::ranges::all_of(everybody, [&](std::size_t place) { return cluster_.is_whole(place); });
   };
   if (run_until(done, heal_limit_us) || oracle_.failure()) return;
-  oracle_.fail("everybody catches up", "the replicas do not come to hold the same log");
+  oracle_.fail("everybody catches up", cluster_.describe());
 }
 
 // The whole log, as far as it is kept, through the client protocol.
 void Run::read_back() {
+  is_reading_back_ = true;
   Client& reader = *clients_.back();
   run_until([&] { return !reader.is_waiting(); }, heal_limit_us);
   reader.ask_tail(heal_limit_us);
@@ -327,7 +360,15 @@ Tally Run::tally() const {
     tally.trims += client->counters().trims;
     tally.trimmed_reads += client->counters().trimmed_reads;
   }
-  const ClusterCounters& counted = cluster_.counters();
+  const ClusterCounters counted = cluster_.counters();
+  tally.recycled = counted.recycled;
+  tally.from_checkpoint = counted.from_checkpoint;
+  tally.gaps_found = counted.gaps_found;
+  tally.gaps_closed = counted.gaps_closed;
+  tally.records_repaired = counted.records_repaired;
+  tally.doubts_bounded = counted.doubts_bounded;
+  tally.doubts_unbounded = counted.doubts_unbounded;
+  tally.stale_found = counted.stale_found;
   tally.leader_changes = counted.leader_changes;
   tally.starts = counted.starts;
   tally.starts_refused = counted.starts_refused;

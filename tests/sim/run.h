@@ -43,6 +43,14 @@ struct Tally {
   std::uint64_t cuts_torn = 0;
   std::uint64_t damaged = 0;
   std::uint64_t lost = 0;
+  std::uint64_t recycled = 0;
+  std::uint64_t from_checkpoint = 0;
+  std::uint64_t gaps_found = 0;
+  std::uint64_t gaps_closed = 0;
+  std::uint64_t records_repaired = 0;
+  std::uint64_t doubts_bounded = 0;
+  std::uint64_t doubts_unbounded = 0;
+  std::uint64_t stale_found = 0;
   std::uint64_t repairs = 0;  // replicas that came back behind the others and were brought up to date by them
   std::uint64_t packets = 0;
   std::uint64_t packets_lost = 0;
@@ -78,6 +86,8 @@ class Run {
   void poll_client(std::size_t number);
   void write(Client& client);
   void watch();
+  void keep_trimmed();
+  [[nodiscard]] Lsn trim_limit() const;
   void flood();
   void safety();
   void heal_core();
@@ -122,6 +132,7 @@ class Run {
   std::uint64_t submitted_ = 0;
   std::uint64_t submit_max_ = 0;
   std::array<std::uint64_t, faults> struck_{};
+  bool is_reading_back_ = false;
   bool was_flooded_ = false;  // once is enough, and fills the disks
   bool flooding_ = false;     // until the first writer's session is evicted
   std::uint64_t flood_clients_ = 0;

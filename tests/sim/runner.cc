@@ -20,7 +20,7 @@ namespace {
 struct Report {
   bool failed = false;
   std::array<char, 64> check{};
-  std::array<char, 400> text{};
+  std::array<char, 1200> text{};
   std::uint64_t failed_at_us = 0;
   Tally tally;
 };
