@@ -1,0 +1,169 @@
+// A disk that loses something, and a replica that comes back behind a trim: the others bring it back. Production nodes, a scripted
+// fault each; what goes wrong by chance is the simulator's.
+#include <gtest/gtest.h>
+
+#include "storage/layout.h"
+#include "tests/replica/clients.h"
+#include "wire/body.h"
+
+namespace synod::replica::test {
+namespace {
+
+class Repair : public ::testing::Test {
+ protected:
+  void append(int entries, std::size_t bytes = 8) {
+    for (int i = 0; i < entries; ++i) {
+      std::string entry = "entry " + std::to_string(appended_++);
+      entry.resize(std::max(entry.size(), bytes), '.');
+      world_.append_and_wait(client_, entry);
+    }
+  }
+  void trim(std::uint64_t lsn) {
+    client::Call& call = client_.session().call();
+    call.start_trim(client_.session().next_request(), Lsn(lsn), world_.cluster.network.now_us, 5'000'000);
+    ASSERT_TRUE(world_.run_until([&] { return !call.waiting(); }));
+    ASSERT_EQ(call.state(), client::CallState::answered);
+  }
+  void settle() {
+    ASSERT_TRUE(world_.run_until([&] { return world_.cluster.has_settled(); }));
+  }
+  [[nodiscard]] std::size_t follower() {
+    const std::size_t leader = *world_.cluster.leader();
+    return leader == 0 ? 1 : 0;
+  }
+  // Of the blocks behind the first `skip` ones, the place of one that holds records.
+  void damage(std::size_t place, std::uint64_t from, std::uint64_t bytes) {
+    const MutableBytes sectors = world_.cluster.disk(place).sectors().subspan(storage::segments_offset + from, bytes);
+    for (std::byte& byte : sectors) byte ^= std::byte{0x5A};
+  }
+  void expect_readable(std::size_t place, std::uint64_t from) {
+    client::Call& call = client_.session().call();
+    const std::uint64_t limit_us = 2'000'000;
+    const std::uint64_t deadline_us = world_.cluster.network.now_us + 20'000'000;
+    do {  // the first attempts may find the damage; whoever asks again finds what was repaired
+      call.start_read(client_.session().next_request(), Lsn(from), Lsn(from + 1), 1'000, world_.cluster.peers()[place],
+                      world_.cluster.network.now_us, limit_us);
+      world_.run_until([&] { return !call.waiting(); });
+    } while (call.state() != client::CallState::answered && world_.cluster.network.now_us < deadline_us);
+    ASSERT_EQ(call.state(), client::CallState::answered) << "replica " << place + 1 << ", LSN " << from;
+    const Bytes payload = wire::split_entry(call.entries()).payload;
+    const std::string text(reinterpret_cast<const char*>(payload.data()), payload.size());
+    EXPECT_EQ(text.substr(0, text.find('.')), "entry " + std::to_string(from));
+  }
+  [[nodiscard]] Node& node(std::size_t place) { return world_.cluster.node(place); }
+
+  World world_{{.seed = 1, .capacity_bytes = 16U << 20, .segment_bytes = 256U << 10}};
+  Client& client_ = world_.add_client();
+  int appended_ = 0;
+};
+
+TEST_F(Repair, a_record_that_a_reader_finds_damaged_is_fetched_from_a_peer) {
+  append(60);
+  settle();
+  const std::size_t place = follower();
+  damage(place, 4 * storage::device_block_bytes, 30 * storage::device_block_bytes);
+  for (std::uint64_t lsn = 0; lsn < 60; lsn += 7) expect_readable(place, lsn);
+  EXPECT_GT(node(place).status().records_repaired, 0U);
+}
+
+TEST_F(Repair, the_scrub_finds_damage_that_nobody_reads_and_the_chain_is_whole_again) {
+  append(60);
+  settle();
+  const std::size_t place = follower();
+  damage(place, 8 * storage::device_block_bytes, 10 * storage::device_block_bytes);
+  ASSERT_TRUE(world_.run_until([&] { return node(place).counters().gaps_closed > 0; }, 60'000'000));
+  EXPECT_GT(node(place).status().scrub_blocks_bad, 0U);
+  // And the next start finds nothing amiss.
+  world_.cluster.stop(place);
+  world_.cluster.start(place);
+  EXPECT_TRUE(node(place).journal().recovered().gaps.empty());
+  settle();
+  world_.cluster.expect_equal_logs();
+}
+
+TEST_F(Repair, damage_found_at_start_casts_doubt_until_the_slots_are_known_again) {
+  append(60);
+  settle();
+  const std::size_t place = follower();
+  world_.cluster.stop(place);
+  damage(place, 8 * storage::device_block_bytes, 10 * storage::device_block_bytes);
+  world_.cluster.start(place);
+  EXPECT_FALSE(node(place).journal().recovered().gaps.empty());
+  EXPECT_EQ(node(place).engine().doubt().kind, consensus::Doubt::Kind::bounded);
+  EXPECT_FALSE(node(place).engine().may_promise());
+  append(20);
+  settle();
+  EXPECT_TRUE(node(place).engine().may_promise());
+  world_.cluster.expect_equal_logs();
+  for (std::uint64_t lsn = 0; lsn < 80; lsn += 9) expect_readable(place, lsn);
+}
+
+TEST_F(Repair, an_old_image_votes_only_after_every_other_member_has_answered) {
+  append(20);
+  settle();
+  const std::size_t place = follower();
+  world_.cluster.stop(place);
+  const MutableBytes sectors = world_.cluster.disk(place).sectors();
+  const std::vector<std::byte> image(sectors.begin(), sectors.end());
+  world_.cluster.start(place);
+  append(40);
+  settle();
+  world_.cluster.stop(place);
+  copy(world_.cluster.disk(place).sectors(), image);
+  const std::size_t other = 3 - place - *world_.cluster.leader();
+  world_.cluster.stop(other);
+  world_.cluster.start(place);
+  world_.run_for(500'000);
+  EXPECT_FALSE(node(place).engine().confirmed());
+  EXPECT_TRUE(node(place).engine().doubt().is_unbounded());
+  world_.cluster.start(other);
+  append(10);
+  ASSERT_TRUE(world_.run_until([&] { return node(place).engine().confirmed(); }));
+  settle();
+  world_.cluster.expect_equal_logs();
+}
+
+TEST_F(Repair, a_replica_behind_the_trim_of_the_others_gets_their_checkpoint) {
+  append(10);
+  settle();
+  const std::size_t place = follower();
+  world_.cluster.stop(place);
+  append(400, 2'000);
+  trim(300);
+  append(400, 2'000);
+  trim(700);
+  append(50, 2'000);
+  ASSERT_TRUE(world_.run_until([&] { return node(*world_.cluster.leader()).status().segments_free > 50; }));
+  world_.cluster.start(place);
+  settle();
+  world_.cluster.expect_equal_logs();
+  EXPECT_EQ(node(place).log().trim(), Lsn(700));
+  append(10, 2'000);
+  settle();
+  expect_readable(place, 865);  // what was appended since; the others have what lies between
+  // What it installed survives: in its own checkpoint.
+  world_.cluster.cut_power(place);
+  world_.cluster.start(place);
+  settle();
+  world_.cluster.expect_equal_logs();
+}
+
+TEST_F(Repair, a_journal_runs_round_its_ring_while_it_is_trimmed) {
+  for (int lap = 0; lap < 8; ++lap) {
+    append(400, 6'000);
+    trim(static_cast<std::uint64_t>(appended_) - 20);
+  }
+  settle();
+  for (std::size_t place = 0; place < world_.cluster.size(); ++place) {
+    world_.cluster.stop(place);
+    world_.cluster.start(place);
+    EXPECT_TRUE(node(place).journal().recovered().has_checkpoint);
+    EXPECT_LT(node(place).journal().recovered().blocks, 1'000U) << "of more than 3,000";
+  }
+  settle();
+  world_.cluster.expect_equal_logs();
+  expect_readable(0, static_cast<std::uint64_t>(appended_) - 1);
+}
+
+}  // namespace
+}  // namespace synod::replica::test
