@@ -45,7 +45,11 @@ void Ledger::for_each_record(Bytes data, Use&& use) {
 }
 
 void Ledger::asked(std::uint64_t offset, Bytes data) {
-  if (offset < storage::segments_offset || header_of(data).kind == storage::BlockKind::healed) return;
+  if (offset < storage::segments_offset) return;
+  if (header_of(data).kind == storage::BlockKind::healed) {
+    healed_[offset] = sizeof(BlockHeader) + header_of(data).payload_bytes;
+    return;
+  }
   asked_[header_of(data).sequence] = {offset, data.size()};
   for_each_record(data, [&](const wire::RecordView& record, std::uint64_t) {
     if (is_value(record.header)) on_value(record.header.slot, record.header.body_checksum, record.body);
@@ -83,6 +87,13 @@ std::string Ledger::started(const storage::Recovered& recovered, Bytes sectors) 
     missing = fmt::format("recovery ends with block {}, and block {} was durable", recovered.sequence, known_);
   }
   // What nobody had heard the end of, and is there.
+  for (const auto& [offset, bytes] : healed_) {
+    const BlockHeader header = header_of(sectors.subspan(offset));
+    const bool is_there =
+        header.kind == storage::BlockKind::healed && storage::seal(header).header_checksum == header.header_checksum;
+    if (is_there) written_over(offset, bytes);
+  }
+  healed_.clear();
   for (std::uint64_t sequence = sequence_ + 1; sequence <= recovered.sequence; ++sequence) {
     const auto at = asked_.find(sequence);
     if (at == asked_.end()) continue;
@@ -157,21 +168,22 @@ bool Ledger::holds(Slot slot, Checksum checksum, const Disk& disk) const {
   return false;
 }
 
-bool Ledger::is_intact(const Disk& disk) const {
-  if (last() == nullptr) return true;
-  // Segments are used in the order of the sequence.
+std::optional<std::uint64_t> Ledger::first_damaged(const Disk& disk) const {
+  if (last() == nullptr) return std::nullopt;
+  // Segments are used in the order of the sequence. (At their ends lie blocks of the lap before.)
   std::uint64_t needed_from = sequence_;
+  std::uint32_t generation = 0;
   for (const auto& [sequence, block] : blocks_) {
-    if (block.header.segment != last()->first_segment) continue;
+    if (block.header.segment != last()->first_segment || block.header.generation <= generation) continue;
+    generation = block.header.generation;
     needed_from = sequence;
-    break;
   }
   for (auto at = blocks_.lower_bound(needed_from); at != blocks_.end(); ++at) {
     const Place& place = at->second.place;
-    if (!disk.is_readable(place.offset, place.bytes)) return false;
-    if (!is_whole(disk.sectors().subspan(place.offset, place.bytes), at->first)) return false;
+    if (!disk.is_readable(place.offset, place.bytes)) return at->first;
+    if (!is_whole(disk.sectors().subspan(place.offset, place.bytes), at->first)) return at->first;
   }
-  return true;
+  return std::nullopt;
 }
 
 std::uint64_t Ledger::covered() const {
