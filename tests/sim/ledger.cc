@@ -63,7 +63,7 @@ void Ledger::landed(std::uint64_t offset, Bytes data) {
   }
   const BlockHeader header = header_of(data);
   if (header.kind == storage::BlockKind::healed) {
-    return written_over(offset, sizeof(BlockHeader) + header.payload_bytes);
+    return healed_over(header);
   }
   if (expects_first_block_) {
     // What is in effect before it is judged in started().
@@ -91,7 +91,7 @@ std::string Ledger::started(const storage::Recovered& recovered, Bytes sectors) 
     const BlockHeader header = header_of(sectors.subspan(offset));
     const bool is_there =
         header.kind == storage::BlockKind::healed && storage::seal(header).header_checksum == header.header_checksum;
-    if (is_there) written_over(offset, bytes);
+    if (is_there && sizeof(BlockHeader) + header.payload_bytes == bytes) healed_over(header);
   }
   healed_.clear();
   for (std::uint64_t sequence = sequence_ + 1; sequence <= recovered.sequence; ++sequence) {
@@ -122,6 +122,19 @@ void Ledger::written_over(std::uint64_t offset, std::uint64_t bytes) {
     blocks_.erase(at->second);
     at = at_.erase(at);
   }
+}
+
+// The chain goes on with it behind the last block in front of the lost ones, which may have lain at the end of another segment.
+void Ledger::healed_over(const BlockHeader& header) {
+  written_over(header.offset, sizeof(BlockHeader) + header.payload_bytes);
+  auto end = blocks_.upper_bound(header.sequence);
+  auto at = end;
+  while (at != blocks_.begin()) {
+    if (storage::chain_value(std::prev(at)->second.header) == header.previous) break;
+    --at;
+  }
+  if (at == blocks_.begin()) return;
+  for (; at != end; at = blocks_.erase(at)) at_.erase(at->second.place.offset);
 }
 
 void Ledger::take_effect(Bytes data) {

@@ -93,6 +93,7 @@ class Ledger {
 
   void take_effect(Bytes data);
   void written_over(std::uint64_t offset, std::uint64_t bytes);
+  void healed_over(const storage::BlockHeader& header);
   template <class Use>
   static void for_each_record(Bytes data, Use&& use);
 
