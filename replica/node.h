@@ -85,6 +85,7 @@ class Node {
   [[nodiscard]] const dataplane::Messenger& messenger() const { return messenger_; }
   [[nodiscard]] const NodeCounters& counters() const { return counters_; }
   [[nodiscard]] const RepairCounters& repair_counters() const { return repairs_.counters(); }
+  [[nodiscard]] const storage::ScrubProgress& scrub_progress() const { return scrub_.progress(); }
   // Places of lost blocks that are not closed yet, as far as they were found.
   [[nodiscard]] std::size_t gaps() const { return gaps_.size(); }
   [[nodiscard]] const Incarnation& incarnation() const { return messenger_.local().incarnation; }

@@ -70,6 +70,11 @@ void Recovery::load_open(const CheckpointView& view) {
                       .location = {open.offset, open.bytes},
                       .body = {}};
     auto body = read_body(reader, open);
+    // A disk that fails once does not make a vote doubtful.
+    for (int tries = 1; tries < 3 && !body; ++tries) {
+      reader.forget(storage::device_block_bytes);
+      body = read_body(reader, open);
+    }
     if (!body) {
       has_lost_ = true;
       continue;

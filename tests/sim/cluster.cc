@@ -138,6 +138,12 @@ std::uint64_t Cluster::poll(std::size_t place) {
   oracle_.replica_applied(place, node.log());
   node.flush();
   node.submit();
+  // Its peers have told it: it has a bound now, and stands by its word again.
+  if (member.has_lost_tail && node.engine().confirmed() && node.engine().doubt().kind == consensus::Doubt::Kind::bounded) {
+    member.has_lost_tail = false;
+    ++counters_.doubts_unbounded;
+    trace_(network_.now_us, "replica {} has a bound of what it lost", place + 1);
+  }
   note_repair(place, before.commit());
   note_leader();
   if (member.cut_at_next_write && member.disk->has_writes_in_flight()) cut_power(place);
@@ -226,14 +232,14 @@ void Cluster::start(std::size_t place) {
   }
   const Slot committed = member.ledger->commit();
   const std::string missing = member.ledger->started(member.node->journal().recovered(), member.disk->sectors());
-  if (!missing.empty()) oracle_.fail("recovery keeps what was durable", fmt::format("replica {}: {}", place + 1, missing));
+  if (!missing.empty() && !member.has_lost_tail)
+    oracle_.fail("recovery keeps what was durable", fmt::format("replica {}: {}", place + 1, missing));
   check_word_kept(place);
   const storage::Recovered& recovered = member.node->journal().recovered();
   const consensus::Doubt::Kind doubt = node(place).engine().doubt().kind;
   counters_.from_checkpoint += recovered.has_checkpoint ? 1 : 0;
   counters_.gaps_found += recovered.gaps.size();
   counters_.doubts_bounded += doubt == consensus::Doubt::Kind::bounded ? 1 : 0;
-  counters_.doubts_unbounded += doubt == consensus::Doubt::Kind::unbounded ? 1 : 0;
   if (!recovered.gaps.empty() || recovered.tail_is_lost) {
     trace_(network_.now_us, "replica {} has lost blocks: {} gaps{}", place + 1, recovered.gaps.size(),
            recovered.tail_is_lost ? ", and its tail" : "");
@@ -297,6 +303,49 @@ void Cluster::cut_power(std::size_t place) {
   ++counters_.cuts;
   counters_.cuts_torn += cut.torn > 0 ? 1 : 0;
   went_down(place);
+  Member& member = members_[place];
+  if (options_[Fault::stale_image] == 0 || member.is_damaged || !crash_prng_.chance(1, 3)) return;
+  const Bytes sectors = member.disk->sectors();
+  member.image = std::make_unique<Image>(Image{{sectors.begin(), sectors.end()}, *member.ledger});
+}
+
+// Whether every other member's disk holds the word that this one's got further than `last`.
+bool Cluster::is_missed(std::size_t place, const Position& last) const {
+  for (std::size_t other = 0; other < size(); ++other) {
+    const storage::BlockHeader* header = members_[other].ledger->last();
+    if (other != place && (header == nullptr || header->heard[place] <= last)) return false;
+  }
+  return true;
+}
+
+bool Cluster::has_lost_one() const {
+  return std::ranges::any_of(members_, [](const Member& member) { return member.is_lost || member.has_lost_tail; });
+}
+
+bool Cluster::rot_tail(std::size_t place, std::uint64_t blocks) {
+  Member& member = members_[place];
+  const auto& chain = member.ledger->blocks();
+  if (chain.size() < blocks + 4) return false;
+  const auto first = std::prev(chain.end(), static_cast<std::ptrdiff_t>(blocks));
+  const storage::BlockHeader& last = std::prev(first)->second.header;
+  if (last.sequence + blocks != member.ledger->sequence()) return false;
+  if (!is_missed(place, {last.open_count, last.sequence})) return false;
+  for (auto at = first; at != chain.end(); ++at) member.disk->rot(at->second.place.offset, at->second.place.bytes);
+  const std::uint64_t sequence = last.sequence;
+  member.ledger->forget_behind(sequence);
+  return true;
+}
+
+bool Cluster::put_image_back(std::size_t place) {
+  Member& member = members_[place];
+  if (member.image == nullptr) return false;
+  const Image& image = *member.image;
+  const storage::BlockHeader* last = image.ledger.last();
+  if (last == nullptr || !is_missed(place, {last->open_count, last->sequence})) return false;
+  if (!laggards_get_checkpoints && oracle_.trim() >= oracle_.lsn_behind(image.ledger.commit())) return false;
+  member.disk->put_back(image.sectors);
+  *member.ledger = image.ledger;
+  return true;
 }
 
 void Cluster::format_again(std::size_t place) {
@@ -376,7 +425,8 @@ void Cluster::check_word_kept(std::size_t place) {
   const consensus::Engine& engine = node(place).engine();
   const Ledger& ledger = *members_[place].ledger;
   const consensus::Doubt& doubt = engine.doubt();
-  if (doubt.is_unbounded()) return;  // it knows that it has forgotten something, and stands by nothing
+  if (doubt.is_unbounded() || members_[place].has_lost_tail)
+    return;  // it knows that it has forgotten something, and stands by nothing
   if (engine.promised() < ledger.promised()) {
     return oracle_.fail("promises are kept", fmt::format("replica {} has forgotten a promise", place + 1));
   }
@@ -418,6 +468,8 @@ bool Cluster::is_whole(std::size_t place) const {
 bool Cluster::is_excused(std::size_t place) const {
   const Member& member = members_[place];
   if (member.is_lost || member.is_small) return true;
+  // Without a bound it needs the word of everybody.
+  if (member.has_lost_tail && std::ranges::any_of(members_, [](const Member& other) { return other.is_lost; })) return true;
   if (laggards_get_checkpoints || !member.is_up() || !member.is_damaged) return false;
   return std::ranges::any_of(
       members_, [&](const Member& other) { return other.is_up() && other.node->log().trim() > member.node->log().tail(); });
@@ -451,10 +503,17 @@ std::string Cluster::describe() const {
     }
     const consensus::Engine& engine = member.node->engine();
     const wire::StatusAnswer status = member.node->status();
+    if (const auto damaged = member.ledger->first_damaged(*member.disk)) {
+      const Ledger::Block& block = member.ledger->blocks().at(*damaged);
+      text += fmt::format(" block {} of {} at {}+{} is damaged", *damaged, member.ledger->sequence(), block.place.offset,
+                          block.place.bytes);
+    }
+    text += fmt::format(" {} gaps, {} passes of the scrub,", member.node->gaps(), member.node->scrub_progress().passes);
     text += fmt::format(" commit {} next {} trim {} kept {}{}{} doubt {} confirmed {} used {}/{}", engine.commit().value(),
                         engine.next_slot().value(), member.node->log().trim().value(), engine.trim().value(),
                         engine.is_leader() ? " leads" : "", engine.may_vote() ? "" : " mute", static_cast<int>(status.doubt),
                         engine.confirmed(), status.journal_bytes, status.journal_bytes_capacity);
+    text += fmt::format(" segments {} to {}", member.node->journal().first_segment(), member.node->journal().current_segment());
   }
   return text;
 }

@@ -34,6 +34,11 @@ struct Clock {
 
 enum class Idle : std::uint8_t { spin, yield, sleep };
 
+struct Image {
+  std::vector<std::byte> sectors;
+  Ledger ledger;
+};
+
 struct Member {
   std::unique_ptr<Port> port;
   std::unique_ptr<Disk> disk;
@@ -45,6 +50,8 @@ struct Member {
   std::uint64_t strobe_until_us = 0;
   std::uint64_t back_at_us = 0;    // of a replica that is down: when it starts again. 0: it does not
   bool is_damaged = false;         // its disk has lost something that was durable
+  bool has_lost_tail = false;      // and does not know it yet
+  std::unique_ptr<Image> image;    // of an earlier power cut
   bool is_behind = false;          // it came back, and has yet to learn what it missed
   bool is_small = false;           // its journal is soon full
   bool is_lost = false;            // it never votes again
@@ -72,7 +79,7 @@ struct ClusterCounters {
   std::uint64_t gaps_closed = 0;
   std::uint64_t records_repaired = 0;  // from peers
   std::uint64_t doubts_bounded = 0;    // starts with a bounded doubt
-  std::uint64_t doubts_unbounded = 0;  // starts with a lost tail
+  std::uint64_t doubts_unbounded = 0;  // of lost tails and stale images, that found a bound
   std::uint64_t stale_found = 0;       // disks that were found to be old copies by their peers
   std::uint64_t repairs = 0;           // replicas that came back behind the others and were brought up to date by them
 };
@@ -98,6 +105,12 @@ class Cluster {
   void kill(std::size_t place);
   void cut_power(std::size_t place);
 
+  // The last blocks are gone, or everything is as it was once. False: the others have not heard enough to find that out, or it
+  // would fall behind a trim.
+  bool rot_tail(std::size_t place, std::uint64_t blocks);
+  bool put_image_back(std::size_t place);
+  // A disk that never votes again, or one that has lost its tail and does not know the bound of it yet.
+  [[nodiscard]] bool has_lost_one() const;
   // A new disk under the old id.
   void format_again(std::size_t place);
   void swap_disks(std::size_t a, std::size_t b);
@@ -126,6 +139,7 @@ class Cluster {
   void check_promise_visible(std::size_t place, const wire::PacketHeader& header);
   void check_word_kept(std::size_t place);
   void went_down(std::size_t place);
+  [[nodiscard]] bool is_missed(std::size_t place, const Position& last) const;
   [[nodiscard]] static ClusterCounters counters_of(const Member& member);
   void note_leader();
   void note_repair(std::size_t place, Slot before);

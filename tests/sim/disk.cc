@@ -213,6 +213,15 @@ void Disk::flip_bits(std::uint64_t offset, std::size_t bytes) {
   }
 }
 
+void Disk::rot(std::uint64_t offset, std::uint64_t bytes) {
+  for (auto& byte : memory_.bytes().subspan(offset, bytes)) byte = static_cast<std::byte>(prng_.next());
+}
+
+void Disk::put_back(Bytes sectors) {
+  copy(memory_.bytes(), sectors);
+  misdirected_.clear();
+}
+
 void format(Disk& disk, storage::NewJournal journal) {
   journal.capacity_bytes = disk.sectors().size() - storage::segments_offset;
   const auto superblock = storage::plan_superblock(journal);

@@ -81,6 +81,8 @@ class Disk {
   [[nodiscard]] bool is_readable(std::uint64_t offset, std::uint64_t bytes) const;
   void make_unreadable(std::uint64_t offset) { unreadable_.insert(offset / sector_bytes); }
   void flip_bits(std::uint64_t offset, std::size_t bytes);
+  void rot(std::uint64_t offset, std::uint64_t bytes);
+  void put_back(Bytes sectors);
   void truncate(std::uint64_t bytes) { info_.size_bytes = bytes; }
   [[nodiscard]] MutableBytes sectors() { return memory_.bytes(); }
   [[nodiscard]] Bytes sectors() const { return memory_.bytes(); }

@@ -27,9 +27,9 @@ constexpr std::array<Range, faults> ranges{{
     {"strobe", 20, 2, 10},        {"slow_disk", 50, 4, 20},     {"stall", 40, 2, 8},
     {"write_error", 25, 1, 3},    {"read_error", 25, 5, 100},   {"misread", 25, 5, 100},
     {"bit_rot", 20, 1, 3},        {"latent_error", 20, 1, 3},   {"misdirected_write", 20, 1, 3},
-    {"superblock_rot", 20, 1, 2}, {"wipe", 10, 2, 4},           {"truncation", 5, 1, 3},
-    {"swap", 10, 1, 1},           {"no_room", 8, 1, 1},         {"slow_client", 30, 2, 10},
-    {"session_flood", 8, 2, 4},
+    {"superblock_rot", 20, 1, 2}, {"tail_rot", 15, 2, 4},       {"stale_image", 15, 2, 4},
+    {"wipe", 10, 2, 4},           {"truncation", 5, 1, 3},      {"swap", 10, 1, 1},
+    {"no_room", 8, 1, 1},         {"slow_client", 30, 2, 10},   {"session_flood", 8, 2, 4},
 }};
 
 void draw_cluster(Options& options, Prng& prng) {
@@ -50,8 +50,11 @@ void draw_cluster(Options& options, Prng& prng) {
   // Most journals are small rings; the others hold a whole run.
   options.is_trimmed = prng.chance(4, 5);
   const std::uint64_t segment_bytes = std::uint64_t{64U << 10} << prng.below(3);
-  const std::uint64_t segments = prng.between((768U << 10) / segment_bytes, (1536U << 10) / segment_bytes);
+  // (The largest record has as many bytes as a segment, and must fit when a replica that is behind fills up.)
+  const std::uint64_t segments = prng.between(std::max<std::uint64_t>(8, (768U << 10) / segment_bytes), (2048U << 10) / segment_bytes);
   options.entries_kept = prng.between(20, 400);
+  // (A replica alone stays without a leader as long as its disk is slow, and its campaigns fill the small ring.)
+  if (options.members == 1) options.is_trimmed = false;
   if (!options.is_trimmed) return;
   options.segment_bytes = segment_bytes;
   options.disk_bytes = storage::segments_offset + segments * segment_bytes;

@@ -46,6 +46,8 @@ enum class Fault : std::uint8_t {
   latent_error,       // a sector that cannot be read any more
   misdirected_write,  // a block lands on another one
   superblock_rot,     // of one of its copies
+  tail_rot,           // the last blocks of a replica that is down, which the others have heard of
+  stale_image,        // a copy of the disk of an earlier power cut comes back; the others have heard of later blocks
   wipe,               // the disk is lost and formatted again, under the same id
   truncation,
   swap,     // two machines come back with each other's disks

@@ -45,7 +45,11 @@ void Ledger::for_each_record(Bytes data, Use&& use) {
 }
 
 void Ledger::asked(std::uint64_t offset, Bytes data) {
-  if (offset < storage::segments_offset || header_of(data).kind == storage::BlockKind::healed) return;
+  if (offset < storage::segments_offset) return;
+  if (header_of(data).kind == storage::BlockKind::healed) {
+    healed_[offset] = sizeof(BlockHeader) + header_of(data).payload_bytes;
+    return;
+  }
   asked_[header_of(data).sequence] = {offset, data.size()};
   for_each_record(data, [&](const wire::RecordView& record, std::uint64_t) {
     if (is_value(record.header)) on_value(record.header.slot, record.header.body_checksum, record.body);
@@ -59,7 +63,7 @@ void Ledger::landed(std::uint64_t offset, Bytes data) {
   }
   const BlockHeader header = header_of(data);
   if (header.kind == storage::BlockKind::healed) {
-    return written_over(offset, sizeof(BlockHeader) + header.payload_bytes);
+    return healed_over(header);
   }
   if (expects_first_block_) {
     // What is in effect before it is judged in started().
@@ -83,6 +87,13 @@ std::string Ledger::started(const storage::Recovered& recovered, Bytes sectors) 
     missing = fmt::format("recovery ends with block {}, and block {} was durable", recovered.sequence, known_);
   }
   // What nobody had heard the end of, and is there.
+  for (const auto& [offset, bytes] : healed_) {
+    const BlockHeader header = header_of(sectors.subspan(offset));
+    const bool is_there =
+        header.kind == storage::BlockKind::healed && storage::seal(header).header_checksum == header.header_checksum;
+    if (is_there && sizeof(BlockHeader) + header.payload_bytes == bytes) healed_over(header);
+  }
+  healed_.clear();
   for (std::uint64_t sequence = sequence_ + 1; sequence <= recovered.sequence; ++sequence) {
     const auto at = asked_.find(sequence);
     if (at == asked_.end()) continue;
@@ -111,6 +122,19 @@ void Ledger::written_over(std::uint64_t offset, std::uint64_t bytes) {
     blocks_.erase(at->second);
     at = at_.erase(at);
   }
+}
+
+// The chain goes on with it behind the last block in front of the lost ones, which may have lain at the end of another segment.
+void Ledger::healed_over(const BlockHeader& header) {
+  written_over(header.offset, sizeof(BlockHeader) + header.payload_bytes);
+  auto end = blocks_.upper_bound(header.sequence);
+  auto at = end;
+  while (at != blocks_.begin()) {
+    if (storage::chain_value(std::prev(at)->second.header) == header.previous) break;
+    --at;
+  }
+  if (at == blocks_.begin()) return;
+  for (; at != end; at = blocks_.erase(at)) at_.erase(at->second.place.offset);
 }
 
 void Ledger::take_effect(Bytes data) {
@@ -157,21 +181,22 @@ bool Ledger::holds(Slot slot, Checksum checksum, const Disk& disk) const {
   return false;
 }
 
-bool Ledger::is_intact(const Disk& disk) const {
-  if (last() == nullptr) return true;
-  // Segments are used in the order of the sequence.
+std::optional<std::uint64_t> Ledger::first_damaged(const Disk& disk) const {
+  if (last() == nullptr) return std::nullopt;
+  // Segments are used in the order of the sequence. (At their ends lie blocks of the lap before.)
   std::uint64_t needed_from = sequence_;
+  std::uint32_t generation = 0;
   for (const auto& [sequence, block] : blocks_) {
-    if (block.header.segment != last()->first_segment) continue;
+    if (block.header.segment != last()->first_segment || block.header.generation <= generation) continue;
+    generation = block.header.generation;
     needed_from = sequence;
-    break;
   }
   for (auto at = blocks_.lower_bound(needed_from); at != blocks_.end(); ++at) {
     const Place& place = at->second.place;
-    if (!disk.is_readable(place.offset, place.bytes)) return false;
-    if (!is_whole(disk.sectors().subspan(place.offset, place.bytes), at->first)) return false;
+    if (!disk.is_readable(place.offset, place.bytes)) return at->first;
+    if (!is_whole(disk.sectors().subspan(place.offset, place.bytes), at->first)) return at->first;
   }
-  return true;
+  return std::nullopt;
 }
 
 std::uint64_t Ledger::covered() const {

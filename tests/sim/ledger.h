@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -57,7 +58,8 @@ class Ledger {
   // Whether the sectors hold a record of this value, now.
   [[nodiscard]] bool holds(Slot slot, Checksum checksum, const Disk& disk) const;
   // Whether every block in effect that is still needed can be read.
-  [[nodiscard]] bool is_intact(const Disk& disk) const;
+  [[nodiscard]] bool is_intact(const Disk& disk) const { return !first_damaged(disk); }
+  [[nodiscard]] std::optional<std::uint64_t> first_damaged(const Disk& disk) const;
   [[nodiscard]] std::uint64_t recycled() const { return recycled_; }
   [[nodiscard]] std::uint64_t open_count() const { return open_count_; }
 
@@ -78,6 +80,8 @@ class Ledger {
   // Its header; nothing if there is none.
   [[nodiscard]] const storage::BlockHeader* last() const;
   [[nodiscard]] Slot commit() const { return last() == nullptr ? Slot{} : last()->commit; }
+  // The disk has lost what comes behind.
+  void forget_behind(std::uint64_t sequence);
   // What the superblock says was durable.
   [[nodiscard]] std::uint64_t claimed_by_superblock() const { return claimed_by_superblock_; }
 
@@ -89,11 +93,12 @@ class Ledger {
 
   void take_effect(Bytes data);
   void written_over(std::uint64_t offset, std::uint64_t bytes);
-  void forget_behind(std::uint64_t sequence);
+  void healed_over(const storage::BlockHeader& header);
   template <class Use>
   static void for_each_record(Bytes data, Use&& use);
 
   std::uint64_t segment_bytes_;
+  std::map<std::uint64_t, std::uint64_t> healed_;             // asked for, in this open: offset and length of what it covers
   std::map<std::uint64_t, Place> asked_;                      // by sequence: where it was to go
   std::map<std::uint64_t, std::vector<std::byte>> unlinked_;  // landed before one in front of them
   std::map<std::uint64_t, Block> blocks_;

@@ -149,7 +149,8 @@ void Run::keep_trimmed() {
   const std::uint64_t tail = std::max(known_.tail, known_.acknowledged).value();
   const std::uint64_t wanted = std::min(trim_limit().value(), tail > kept ? tail - kept : 0);
   if (wanted <= oracle_.trim().value() + kept / 4) return;
-  trace_(network_.now_us, "a trim up to {}; everybody has committed up to slot {}", wanted, cluster_.committed_by_all().value());
+  trace_(network_.now_us, "a trim up to {}; everybody has committed up to slot {}; {}", wanted,
+         cluster_.committed_by_all().value(), trace_.enabled ? cluster_.describe() : "");
   watcher.ask_trim(Lsn(wanted), 50'000);
 }
 

@@ -107,6 +107,7 @@ class Run {
   void strike_disk(Fault fault);
   void damage(Fault fault);
   void lose(Fault fault);
+  void lose_tail(Fault fault);
   void set_packet_faults();
   void set_read_faults();
   void send_garbage();

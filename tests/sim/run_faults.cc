@@ -11,10 +11,11 @@ namespace synod::sim {
 namespace {
 
 constexpr Fault timed[] = {
-    Fault::partition,      Fault::one_way, Fault::isolation,   Fault::clog,    Fault::kill,          Fault::power_cut,
-    Fault::blackout,       Fault::storm,   Fault::pause,       Fault::step,    Fault::strobe,        Fault::slow_client,
-    Fault::slow_disk,      Fault::stall,   Fault::write_error, Fault::bit_rot, Fault::latent_error,  Fault::misdirected_write,
-    Fault::superblock_rot, Fault::wipe,    Fault::truncation,  Fault::swap,    Fault::session_flood, Fault::garbage};
+    Fault::partition,      Fault::one_way,  Fault::isolation,   Fault::clog,    Fault::kill,         Fault::power_cut,
+    Fault::blackout,       Fault::storm,    Fault::pause,       Fault::step,    Fault::strobe,       Fault::slow_client,
+    Fault::slow_disk,      Fault::stall,    Fault::write_error, Fault::bit_rot, Fault::latent_error, Fault::misdirected_write,
+    Fault::superblock_rot, Fault::tail_rot, Fault::stale_image, Fault::wipe,    Fault::truncation,   Fault::swap,
+    Fault::session_flood,  Fault::garbage};
 
 }  // namespace
 
@@ -96,6 +97,8 @@ void Run::strike(Fault fault) {
     case Fault::bit_rot:
     case Fault::latent_error:
     case Fault::misdirected_write: return damage(fault);
+    case Fault::tail_rot:
+    case Fault::stale_image: return lose_tail(fault);
     case Fault::wipe:
     case Fault::truncation: return lose(fault);
     default: return strike_process(fault);
@@ -232,9 +235,27 @@ void Run::damage(Fault fault) {
   }
 }
 
+// What was durable last is missing, and nothing on this disk says so: only the others can. So every other member must have heard
+// of it on its disk; and since a loss without a bound takes the word of each of them, there is one at a time, and none while a
+// disk is lost.
+void Run::lose_tail(Fault fault) {
+  Prng& draw = prng(fault);
+  if (!introduced_ || cluster_.has_lost_one()) return;
+  const auto victim = pick_for_damage(draw);
+  if (!victim || cluster_.member(*victim).is_small) return;
+  Member& member = cluster_.member(*victim);
+  if (member.is_up()) cluster_.cut_power(*victim);
+  const bool done = fault == Fault::tail_rot ? cluster_.rot_tail(*victim, draw.between(1, 5)) : cluster_.put_image_back(*victim);
+  if (!done) return;
+  count(fault);
+  trace_(network_.now_us, "{} of replica {}'s disk, now up to block {}", name(fault), *victim + 1, member.ledger->sequence());
+  member.is_damaged = member.has_lost_tail = true;
+  member.believed_up_to = oracle_.chosen_up_to() + 2 * options_.window_slots;
+}
+
 void Run::lose(Fault fault) {
   Prng& draw = prng(fault);
-  if (!introduced_) return;
+  if (!introduced_ || cluster_.has_lost_one()) return;
   const auto victim = pick_for_damage(draw);
   if (!victim || cluster_.member(*victim).is_lost) return;
   Member& member = cluster_.member(*victim);
