@@ -48,6 +48,8 @@ std::optional<Gap> Scrub::step(std::uint64_t now_us) {
         read->offset != offset_ || journal_.state_->age_of(segment_) > journal_.state_->age_of(journal_.current_segment());
     if (is_stale) {
       is_running_ = is_searching_ = false;
+    } else if (read->bytes.empty() && asked_bytes_ > device_block_bytes && bytes_wanted_ == 0) {
+      careful_until_ = offset_ + asked_bytes_;  // somewhere in it: find out where
     } else if (is_searching_) {
       judge_search(read->bytes);
     } else {
@@ -77,8 +79,10 @@ void Scrub::ask(std::uint64_t now_us) {
     segment_ = geometry.next(segment_);
     offset_ = geometry.start_of(segment_);
   }
-  const std::uint64_t bytes = std::min(std::max(bytes_wanted_, chunk_bytes), geometry.end_of(segment_) - offset_);
+  const std::uint64_t chunk = offset_ < careful_until_ ? device_block_bytes : chunk_bytes;
+  const std::uint64_t bytes = std::min(std::max(bytes_wanted_, chunk), geometry.end_of(segment_) - offset_);
   if (!journal_.read_blocks(offset_, bytes)) return;
+  asked_bytes_ = bytes;
   next_us_ = now_us + bytes * 1'000'000 / options_.bytes_per_s;
 }
 
@@ -159,23 +163,29 @@ void Scrub::begin_search() {
 void Scrub::judge_search(Bytes bytes) {
   const Superblock& superblock = journal_.state_->superblock;
   std::uint64_t at = 0;
+  std::uint64_t wanted = 0;
   for (; at + device_block_bytes <= bytes.size(); at += device_block_bytes) {
     const auto header = decode_block_header(bytes.subspan(at), offset_ + at, superblock);
     if (!header || header->sequence <= gap_.first_sequence || header->sequence > journal_.durable_sequence()) continue;
     if (header->open_count < open_count_) continue;
-    const std::uint64_t length = block_bytes(header->payload_bytes);
-    if (length > bytes.size() - at && at > 0) break;  // read on from there
+    const bool is_healed = header->kind == BlockKind::healed;
+    const std::uint64_t length = is_healed ? device_block_bytes : block_bytes(header->payload_bytes);
+    if (length > bytes.size() - at && bytes_wanted_ == 0) {
+      wanted = length;  // all of it, from its start
+      break;
+    }
     candidates_.push_back(*header);
     if (header->durable_sequence < gap_.first_sequence) continue;
-    const bool is_good = length <= bytes.size() - at &&
-                         crc32c(bytes.subspan(at + sizeof(BlockHeader), header->payload_bytes)) == header->payload_checksum;
+    const bool is_good =
+        is_healed || (length <= bytes.size() - at &&
+                      crc32c(bytes.subspan(at + sizeof(BlockHeader), header->payload_bytes)) == header->payload_checksum);
     if (!is_good) continue;
     is_found_ = true;
     return;
   }
-  if (bytes.empty()) at = std::min(chunk_bytes, journal_.state_->geometry.end_of(segment_) - offset_);
-  offset_ += at;
-  bytes_wanted_ = block_bytes_limit;
+  // Of a block that cannot be read although its header could, only the header's place is passed over.
+  offset_ += bytes.empty() ? device_block_bytes : at;
+  bytes_wanted_ = wanted;
 }
 
 // The last candidate is on the chain for sure, and those before it as far as its chain values link to them.
