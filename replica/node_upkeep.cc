@@ -123,6 +123,7 @@ void Node::stage_trim() {
 }
 
 void Node::keep_trim() {
+  if (installing_from_) return;  // blocks do not carry the watermark yet that would free anything
   if (log_.trim() > trimmed_) {
     const auto slot = find_trim_slot();
     if (!slot) return;
