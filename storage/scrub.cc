@@ -48,6 +48,8 @@ std::optional<Gap> Scrub::step(std::uint64_t now_us) {
         read->offset != offset_ || journal_.state_->age_of(segment_) > journal_.state_->age_of(journal_.current_segment());
     if (is_stale) {
       is_running_ = is_searching_ = false;
+    } else if (read->bytes.empty() && asked_bytes_ > device_block_bytes && bytes_wanted_ != asked_bytes_) {
+      is_narrow_ = true;
     } else if (is_searching_) {
       judge_search(read->bytes);
     } else {
@@ -77,8 +79,11 @@ void Scrub::ask(std::uint64_t now_us) {
     segment_ = geometry.next(segment_);
     offset_ = geometry.start_of(segment_);
   }
-  const std::uint64_t bytes = std::min(std::max(bytes_wanted_, chunk_bytes), geometry.end_of(segment_) - offset_);
+  const std::uint64_t wanted =
+      is_narrow_ ? std::max<std::uint64_t>(bytes_wanted_, device_block_bytes) : std::max(bytes_wanted_, chunk_bytes);
+  const std::uint64_t bytes = std::min(wanted, geometry.end_of(segment_) - offset_);
   if (!journal_.read_blocks(offset_, bytes)) return;
+  asked_bytes_ = bytes;
   next_us_ = now_us + bytes * 1'000'000 / options_.bytes_per_s;
 }
 
@@ -97,6 +102,7 @@ void Scrub::take(const BlockHeader& header) {
   progress_.bytes_checked += length;
   bytes_wanted_ = 0;
   tries_ = 0;
+  is_narrow_ = false;
 }
 
 // As many blocks as these bytes hold whole.
@@ -160,7 +166,13 @@ void Scrub::judge_search(Bytes bytes) {
     if (!header || header->sequence <= gap_.first_sequence || header->sequence > journal_.durable_sequence()) continue;
     if (header->open_count < open_count_) continue;
     const std::uint64_t length = block_bytes(header->payload_bytes);
-    if (length > bytes.size() - at && at > 0) break;  // read on from there
+    if (length > bytes.size() - at) {
+      if (at > 0) break;  // read on from there
+      if (asked_bytes_ < length && bytes_wanted_ < length) {
+        bytes_wanted_ = length;
+        return;
+      }
+    }
     candidates_.push_back(*header);
     if (header->durable_sequence < gap_.first_sequence) continue;
     const bool is_good = length <= bytes.size() - at &&
@@ -169,9 +181,10 @@ void Scrub::judge_search(Bytes bytes) {
     is_found_ = true;
     return;
   }
-  if (bytes.empty()) at = std::min(chunk_bytes, journal_.state_->geometry.end_of(segment_) - offset_);
+  // What cannot be read is passed over, a device block at a time.
+  if (at == 0) at = device_block_bytes;
   offset_ += at;
-  bytes_wanted_ = block_bytes_limit;
+  bytes_wanted_ = 0;
 }
 
 // The last candidate is on the chain for sure, and those before it as far as its chain values link to them.

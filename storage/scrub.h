@@ -63,6 +63,8 @@ class Scrub {
   std::uint64_t open_count_ = 0;
   std::uint64_t bytes_wanted_ = 0;  // 0: a chunk
   std::uint32_t tries_ = 0;
+  std::uint64_t asked_bytes_ = 0;
+  bool is_narrow_ = false;  // a large read failed: one device block at a time, so that what is blamed is what cannot be read
 
   // While the end of a gap is searched for.
   bool is_searching_ = false;
