@@ -189,7 +189,7 @@ void Cluster::start(std::size_t place) {
   member.back_at_us = 0;
   member.disk->revive();
   member.disk->opening = true;
-  member.disk->conduct.misread_end = covered_end(*member.ledger);
+  member.disk->conduct.misread_end = member.disk->sectors().size();
   if (crash_prng_.chance(options_[Fault::storm], 20) && options_[Fault::storm] > 0) {
     member.disk->dies_after_writes = static_cast<std::uint32_t>(crash_prng_.below(6));
   }
