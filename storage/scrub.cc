@@ -48,8 +48,8 @@ std::optional<Gap> Scrub::step(std::uint64_t now_us) {
         read->offset != offset_ || journal_.state_->age_of(segment_) > journal_.state_->age_of(journal_.current_segment());
     if (is_stale) {
       is_running_ = is_searching_ = false;
-    } else if (read->bytes.empty() && asked_bytes_ > device_block_bytes && bytes_wanted_ == 0) {
-      careful_until_ = offset_ + asked_bytes_;  // somewhere in it: find out where
+    } else if (read->bytes.empty() && asked_bytes_ > device_block_bytes && bytes_wanted_ != asked_bytes_) {
+      is_narrow_ = true;
     } else if (is_searching_) {
       judge_search(read->bytes);
     } else {
@@ -79,8 +79,9 @@ void Scrub::ask(std::uint64_t now_us) {
     segment_ = geometry.next(segment_);
     offset_ = geometry.start_of(segment_);
   }
-  const std::uint64_t chunk = offset_ < careful_until_ ? device_block_bytes : chunk_bytes;
-  const std::uint64_t bytes = std::min(std::max(bytes_wanted_, chunk), geometry.end_of(segment_) - offset_);
+  const std::uint64_t wanted =
+      is_narrow_ ? std::max<std::uint64_t>(bytes_wanted_, device_block_bytes) : std::max(bytes_wanted_, chunk_bytes);
+  const std::uint64_t bytes = std::min(wanted, geometry.end_of(segment_) - offset_);
   if (!journal_.read_blocks(offset_, bytes)) return;
   asked_bytes_ = bytes;
   next_us_ = now_us + bytes * 1'000'000 / options_.bytes_per_s;
@@ -101,6 +102,7 @@ void Scrub::take(const BlockHeader& header) {
   progress_.bytes_checked += length;
   bytes_wanted_ = 0;
   tries_ = 0;
+  is_narrow_ = false;
 }
 
 // As many blocks as these bytes hold whole.
@@ -151,11 +153,7 @@ void Scrub::next_segment() {
 void Scrub::begin_search() {
   is_searching_ = true;
   candidates_.clear();
-  gap_ = {.first_sequence = sequence_ + 1,
-          .segment = segment_,
-          .open_count = open_count_,
-          .offset = offset_,
-          .previous = value_};
+  gap_ = {.first_sequence = sequence_ + 1, .offset = offset_, .previous = value_};
   bytes_wanted_ = 0;
   tries_ = 0;
 }
@@ -163,29 +161,30 @@ void Scrub::begin_search() {
 void Scrub::judge_search(Bytes bytes) {
   const Superblock& superblock = journal_.state_->superblock;
   std::uint64_t at = 0;
-  std::uint64_t wanted = 0;
   for (; at + device_block_bytes <= bytes.size(); at += device_block_bytes) {
     const auto header = decode_block_header(bytes.subspan(at), offset_ + at, superblock);
     if (!header || header->sequence <= gap_.first_sequence || header->sequence > journal_.durable_sequence()) continue;
     if (header->open_count < open_count_) continue;
-    const bool is_healed = header->kind == BlockKind::healed;
-    const std::uint64_t length = is_healed ? device_block_bytes : block_bytes(header->payload_bytes);
-    if (length > bytes.size() - at && bytes_wanted_ == 0) {
-      wanted = length;  // all of it, from its start
-      break;
+    const std::uint64_t length = block_bytes(header->payload_bytes);
+    if (length > bytes.size() - at) {
+      if (at > 0) break;  // read on from there
+      if (asked_bytes_ < length && bytes_wanted_ < length) {
+        bytes_wanted_ = length;
+        return;
+      }
     }
     candidates_.push_back(*header);
     if (header->durable_sequence < gap_.first_sequence) continue;
-    const bool is_good =
-        is_healed || (length <= bytes.size() - at &&
-                      crc32c(bytes.subspan(at + sizeof(BlockHeader), header->payload_bytes)) == header->payload_checksum);
+    const bool is_good = length <= bytes.size() - at &&
+                         crc32c(bytes.subspan(at + sizeof(BlockHeader), header->payload_bytes)) == header->payload_checksum;
     if (!is_good) continue;
     is_found_ = true;
     return;
   }
-  // Of a block that cannot be read although its header could, only the header's place is passed over.
-  offset_ += bytes.empty() ? device_block_bytes : at;
-  bytes_wanted_ = wanted;
+  // What cannot be read is passed over, a device block at a time.
+  if (at == 0) at = device_block_bytes;
+  offset_ += at;
+  bytes_wanted_ = 0;
 }
 
 // The last candidate is on the chain for sure, and those before it as far as its chain values link to them.
@@ -196,8 +195,6 @@ std::optional<Gap> Scrub::finish_search() {
   }
   gap_.next_sequence = next.sequence;
   gap_.next_offset = next.offset;
-  gap_.next_generation = next.generation;
-  gap_.is_unbounded = next.unbounded != 0;
   gap_.next_previous = next.previous;
   gap_.bound = {
       .promised = next.promised, .commit = next.commit, .highest = next.highest, .tail = next.tail, .heard = next.heard};

@@ -61,10 +61,10 @@ class Scrub {
   std::uint64_t sequence_ = 0;  // of the last good one
   std::uint64_t value_ = 0;     // its chain value; 0: any will do
   std::uint64_t open_count_ = 0;
-  std::uint64_t bytes_wanted_ = 0;   // 0: a chunk
-  std::uint64_t asked_bytes_ = 0;    // by the read in flight
-  std::uint64_t careful_until_ = 0;  // block by block up to here: something in it cannot be read
+  std::uint64_t bytes_wanted_ = 0;  // 0: a chunk
   std::uint32_t tries_ = 0;
+  std::uint64_t asked_bytes_ = 0;
+  bool is_narrow_ = false;  // a large read failed: one device block at a time, so that what is blamed is what cannot be read
 
   // While the end of a gap is searched for.
   bool is_searching_ = false;

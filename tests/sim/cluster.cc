@@ -189,7 +189,7 @@ void Cluster::start(std::size_t place) {
   member.back_at_us = 0;
   member.disk->revive();
   member.disk->opening = true;
-  member.disk->conduct.misread_end = covered_end(*member.ledger);
+  member.disk->conduct.misread_end = member.disk->sectors().size();
   if (crash_prng_.chance(options_[Fault::storm], 20) && options_[Fault::storm] > 0) {
     member.disk->dies_after_writes = static_cast<std::uint32_t>(crash_prng_.below(6));
   }
@@ -249,9 +249,9 @@ void Cluster::start(std::size_t place) {
                                                  committed.value(), node(place).engine().commit().value()));
   }
   member.is_behind = true;
-  trace_(network_.now_us, "replica {} starts: open {}, promised ({}, {}), commit {}", place + 1, member.ledger->open_count(),
-         node(place).engine().promised().round(), node(place).engine().promised().replica().value(),
-         node(place).engine().commit().value());
+  trace_(network_.now_us, "replica {} starts: open {}, block {} behind {}, promised ({}, {}), commit {}", place + 1,
+         member.ledger->open_count(), member.ledger->sequence(), recovered.sequence, node(place).engine().promised().round(),
+         node(place).engine().promised().replica().value(), node(place).engine().commit().value());
 }
 
 // What a process counts dies with it.
@@ -416,9 +416,11 @@ void Cluster::check_visible(std::size_t place, const wire::PacketView& packet) {
 
 void Cluster::check_promise_visible(std::size_t place, const wire::PacketHeader& header) {
   if (members_[place].ledger->promised() >= header.ballot) return;
-  oracle_.fail("durable before visible",
-               fmt::format("replica {} says {} ({}, {}) and its disk holds no promise of that ballot", place + 1,
-                           wire::name(header.type), header.ballot.round(), header.ballot.replica().value()));
+  oracle_.fail(
+      "durable before visible",
+      fmt::format("replica {} says {} ({}, {}) and its disk holds no promise of that ballot; in effect up to block {}, then {}",
+                  place + 1, wire::name(header.type), header.ballot.round(), header.ballot.replica().value(),
+                  members_[place].ledger->sequence(), members_[place].ledger->waiting()));
 }
 
 void Cluster::check_word_kept(std::size_t place) {

@@ -27,8 +27,7 @@ struct DiskConduct {
   std::uint64_t stalled_until_us = 0;
   std::uint32_t read_error_permille = 0;
   std::uint32_t misread_permille = 0;
-  // While the journal is opened, reads at and behind this offset are left alone: nobody vouches for what lies there, so a fault
-  // would look like a torn tail (the missing half of rule 6).
+  // While the journal is opened, reads at and behind this offset are left alone.
   std::uint64_t misread_end = 0;
   bool next_write_fails = false;
   std::optional<std::uint64_t> misdirect_next_write_to;

@@ -151,7 +151,9 @@ void Ledger::take_effect(Bytes data) {
   for_each_record(data, [&](const wire::RecordView& record, std::uint64_t at) {
     const wire::RecordHeader& found = record.header;
     if (is_value(found)) places_.emplace(found.slot, RecordPlace{header.offset + at, found.body_checksum});
-    if (found.kind == wire::RecordKind::promise) promised_ = std::max(promised_, found.ballot);
+    // The bound of a repair is a promise, too.
+    if (found.kind == wire::RecordKind::promise || found.kind == wire::RecordKind::repair)
+      promised_ = std::max(promised_, found.ballot);
     if (found.kind == wire::RecordKind::chosen) chosen_.emplace(found.slot, found.body_checksum);
     if (found.kind != wire::RecordKind::accepted) return;
     promised_ = std::max(promised_, found.ballot);

@@ -77,6 +77,8 @@ class Ledger {
   [[nodiscard]] std::uint64_t covered() const;
   // Of the last block in effect.
   [[nodiscard]] std::uint64_t sequence() const { return sequence_; }
+  // Of the first block that landed and waits for one before it; 0: none.
+  [[nodiscard]] std::uint64_t waiting() const { return unlinked_.empty() ? 0 : unlinked_.begin()->first; }
   // Its header; nothing if there is none.
   [[nodiscard]] const storage::BlockHeader* last() const;
   [[nodiscard]] Slot commit() const { return last() == nullptr ? Slot{} : last()->commit; }
