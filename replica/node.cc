@@ -53,6 +53,7 @@ struct Node::Parts {
   std::map<Slot, OpenRecord> open;
   consensus::Doubt doubt;
   Slot trim;
+  Lsn trimmed;
   Lsn first_lsn;
 };
 
@@ -75,6 +76,8 @@ Result<std::unique_ptr<Node>> Node::open(const NodeOptions& options, storage::De
   parts.open = recovery.open();
   parts.doubt = recovery.doubt();
   // (Where a gap stopped the log short of it, a peer's checkpoint will bring it there.)
+  const bool is_behind_trim = recovery.trim() > parts.log->applied() + 1;
+  parts.trimmed = is_behind_trim ? parts.log->trim() : recovery.trimmed();
   parts.first_lsn = recovery.first_lsn();
   parts.trim = std::min(recovery.trim(), parts.log->applied() + 1);
   const Slot window_end = parts.log->applied() + options.window_slots;
@@ -163,6 +166,7 @@ Node::Node(const NodeOptions& options, Parts&& parts)
       durable_slot_(log_.applied()),
       own_records_(own_records_max),
       page_body_(index_page_bytes),
+      trimmed_(parts.trimmed),
       trim_slot_(parts.trim),
       first_lsn_(parts.first_lsn) {
   for (const storage::Gap& gap : journal_->recovered().gaps) add_gap(gap);

@@ -217,6 +217,7 @@ class Node {
   Lsn trimmed_;     // the log's trim that the journal knows
   Slot trim_slot_;  // and its slot
   PersistNumber trim_record_;
+  std::uint64_t trim_staged_us_ = 0;
   Lsn first_lsn_;                        // that may be read here: a state that was installed came without its entries
   std::optional<Slot> installing_from_;  // what the journal accounts for, until the installed state is staged
   std::uint64_t upkeep_us_ = 0;

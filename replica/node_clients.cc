@@ -258,9 +258,10 @@ void Node::on_read_request(const wire::Read& request, const Message& message) {
   if (request.from >= request.to) {
     return refuse(message.from, {.request = request.request, .reason = RefusalReason::malformed});
   }
-  if (request.from < log_.trim() && !mutant(Mutant::trimmed_is_read)) {
+  const Lsn first_kept = std::max(log_.trim(), trimmed_);
+  if (request.from < first_kept && !mutant(Mutant::trimmed_is_read)) {
     return refuse(message.from,
-                  {.request = request.request, .sequence = Sequence(log_.trim().value()), .reason = RefusalReason::trimmed});
+                  {.request = request.request, .sequence = Sequence(first_kept.value()), .reason = RefusalReason::trimmed});
   }
   // Once the disk has failed nothing more becomes durable. What is not, is in memory, and so is its page of the index.
   if (request.from < first_lsn_) return;  // others have it: unreadable is not absent

@@ -74,7 +74,8 @@ void Node::finish_page() {
 void Node::keep_gaps() {
   if (const auto gap = scrub_.step(now_us_); gap && !closing_) add_gap(*gap);
   if (closing_) return close_gaps();
-  if (gaps_.empty() || index_->commit() < index_->first()) return;
+  if (gaps_.empty()) return;
+  if (index_->commit() < index_->first()) return finish_sweep();  // nothing is indexed that could lie there
   for (std::size_t i = 0; i < pages_per_upkeep; ++i) {
     sweep_page_ = std::max(sweep_page_, index_->first_page());
     if (sweep_page_ > page_of(index_->commit())) return finish_sweep();

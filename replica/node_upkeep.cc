@@ -9,6 +9,7 @@ namespace synod::replica {
 
 namespace {
 
+constexpr std::uint64_t trim_again_us = 100'000;  // each record takes space
 constexpr std::uint64_t retain_interval_us = 1'000'000;
 constexpr std::uint64_t upkeep_interval_us = 5'000;
 constexpr std::uint64_t checkpoint_interval_us = 100'000;
@@ -118,8 +119,9 @@ std::optional<Slot> Node::find_trim_slot() {
 }
 
 void Node::stage_trim() {
-  if (own_records_.full() || !journal_->can_stage(wire::RecordKind::trim, 0)) return;
-  trim_record_ = stage_own({.slot = trim_slot_, .kind = wire::RecordKind::trim}, {}).number;
+  if (own_records_.full() || !journal_->can_stage(wire::RecordKind::trim, sizeof(Lsn))) return;
+  trim_staged_us_ = now_us_;
+  trim_record_ = stage_own({.slot = trim_slot_, .kind = wire::RecordKind::trim}, bytes_of(trimmed_)).number;
 }
 
 void Node::keep_trim() {
@@ -138,8 +140,8 @@ void Node::keep_trim() {
   }
   if (trim_slot_ == Slot{}) return;
   // Its record could not be staged then, or no block is on its way that could say that segments are free.
-  const bool needs_record = trim_record_ == PersistNumber{} || (journal_->is_releasing() && journal_->idle());
-  if (needs_record) stage_trim();
+  const bool is_stuck = journal_->is_releasing() && journal_->idle() && now_us_ - trim_staged_us_ >= trim_again_us;
+  if (trim_record_ == PersistNumber{} || is_stuck) stage_trim();
   if (trim_record_ != PersistNumber{}) journal_->release(trim_slot_, trim_record_);
   // Checkpoints come rarely, and where appends are refused for want of space nothing brings on the next one.
   const bool is_short = journal_->bytes_used() >= journal_->bytes_capacity() / 4;

@@ -35,6 +35,7 @@ Result<> Recovery::load(Bytes checkpoint) {
   members_ = view->members;
   if (!mutant(Mutant::promise_lost_in_recycle)) promised_ = header.promised;
   trim_ = header.trim;
+  trimmed_ = log_.trim();
   first_lsn_ = header.first_lsn;
   watermark_ = header.applied;
   doubt_ = {
@@ -125,7 +126,10 @@ void Recovery::visit(const wire::RecordHeader& header, storage::Location locatio
       index_.lies_at(page, location);
       break;
     }
-    case wire::RecordKind::trim: trim_ = std::max(trim_, header.slot); break;
+    case wire::RecordKind::trim:
+      trim_ = std::max(trim_, header.slot);
+      if (body.size() == sizeof(Lsn)) trimmed_ = std::max(trimmed_, synod::load<Lsn>(body));
+      break;
     case wire::RecordKind::repair:
       doubt_ = header.ballot.is_none() ? consensus::Doubt::without_bound() : consensus::Doubt::below(header.ballot, header.slot);
       promised_ = std::max(promised_, header.ballot);

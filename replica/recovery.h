@@ -49,6 +49,8 @@ class Recovery {
   [[nodiscard]] const std::map<Slot, OpenRecord>& open() const { return open_; }
   [[nodiscard]] const consensus::Doubt& doubt() const { return doubt_; }
   [[nodiscard]] Slot trim() const { return trim_; }
+  // The log's trim that `trim` stands for: the log itself may not have come so far again.
+  [[nodiscard]] Lsn trimmed() const { return trimmed_; }
   // That may be read here.
   [[nodiscard]] Lsn first_lsn() const { return first_lsn_; }
 
@@ -75,6 +77,7 @@ class Recovery {
   storage::CheckpointPart next_part_;
   consensus::Doubt doubt_;
   Slot trim_;
+  Lsn trimmed_;
   Lsn first_lsn_;
   Slot watermark_;
   bool is_stuck_ = false;  // the next slot's record was lost; it may come again behind, where it was repaired

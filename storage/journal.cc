@@ -162,7 +162,7 @@ void Journal::State::begin_segment(std::uint32_t index, const BlockHeader& first
 // The record that makes a trim durable, and the commit watermark that covers it, must be on the disk with the word that segments
 // are free: a start that finds less must find the old records, too.
 void Journal::State::announce_release(const Block& sent) {
-  if (!release || sent.last_number < release->witness || sent.commit < release->below) return;
+  if (!release || sent.last_number < release->witness || sent.commit + 1 < release->below) return;
   announced_segment = release->first_segment;
   release.reset();
 }

@@ -188,7 +188,7 @@ class Journal {
   }
 
   // Everything below slot `below` is trimmed: segments that hold nothing else may be used again, as soon as a block that says so
-  // is durable, with the record `witness` (of the trim) and a commit watermark of at least `below`. Call it again after such a
+  // is durable, with the record `witness` (of the trim) and a commit watermark that reaches up to `below`. Call it again after such a
   // block if nothing was freed: the watermark may have come too early.
   void release(Slot below, PersistNumber witness);
   // Whether a release waits for such a block. If the journal is idle, none comes by itself.

@@ -153,7 +153,11 @@ void Scrub::next_segment() {
 void Scrub::begin_search() {
   is_searching_ = true;
   candidates_.clear();
-  gap_ = {.first_sequence = sequence_ + 1, .offset = offset_, .previous = value_};
+  gap_ = {.first_sequence = sequence_ + 1,
+          .segment = segment_,
+          .open_count = open_count_,
+          .offset = offset_,
+          .previous = value_};
   bytes_wanted_ = 0;
   tries_ = 0;
 }
@@ -195,6 +199,8 @@ std::optional<Gap> Scrub::finish_search() {
   }
   gap_.next_sequence = next.sequence;
   gap_.next_offset = next.offset;
+  gap_.next_generation = next.generation;
+  gap_.is_unbounded = next.unbounded != 0;
   gap_.next_previous = next.previous;
   gap_.bound = {
       .promised = next.promised, .commit = next.commit, .highest = next.highest, .tail = next.tail, .heard = next.heard};
