@@ -12,6 +12,7 @@
 // status.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -89,6 +90,8 @@ class Node {
   // Places of lost blocks that are not closed yet, as far as they were found.
   [[nodiscard]] std::size_t gaps() const { return gaps_.size(); }
   [[nodiscard]] const Incarnation& incarnation() const { return messenger_.local().incarnation; }
+  // The first LSN that can be read here: the log's trim, or later where a peer's checkpoint was installed.
+  [[nodiscard]] Lsn first_readable() const { return std::max(log_.trim(), first_lsn_); }
   [[nodiscard]] wire::StatusAnswer status() const;
 
  private:

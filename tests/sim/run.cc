@@ -314,7 +314,12 @@ void Run::read_back() {
     if (!reader.last_was_trimmed()) oracle_.fail("what is trimmed is refused", fmt::format("position {}", first.value() - 1));
   }
   for (std::uint64_t at = first.value(); at < oracle_.tail().value() && !oracle_.failure();) {
-    reader.ask_read(Lsn(at), oracle_.tail(), place, 1'000'000);
+    // One that came back behind a trim got a checkpoint, and the others have what lies before it.
+    const auto has_it = [&](std::size_t other) { return cluster_.node(other).first_readable() <= Lsn(at); };
+    const auto holder = std::ranges::find_if(readable, has_it);
+    if (holder == readable.end()) return oracle_.fail("the log can be read", fmt::format("nobody has position {}", at));
+    const std::size_t asked = has_it(place) ? place : *holder;
+    reader.ask_read(Lsn(at), oracle_.tail(), asked, 1'000'000);
     if (!run_until([&] { return !reader.is_waiting(); }, heal_limit_us) || reader.last_read() == 0) {
       oracle_.fail("the log can be read", fmt::format("position {} cannot be read from replica {}", at, place + 1));
     }
