@@ -141,6 +141,7 @@ std::uint64_t Cluster::poll(std::size_t place) {
   // Its peers have told it: it has a bound now, and stands by its word again.
   if (member.has_lost_tail && node.engine().confirmed() && node.engine().doubt().kind == consensus::Doubt::Kind::bounded) {
     member.has_lost_tail = false;
+    member.lost_bound = node.engine().doubt().bound;
     ++counters_.doubts_unbounded;
     trace_(network_.now_us, "replica {} has a bound of what it lost", place + 1);
   }
@@ -436,7 +437,7 @@ void Cluster::check_word_kept(std::size_t place) {
     const Vote& vote = at->second;
     const bool is_doubtful =
         doubt.kind == consensus::Doubt::Kind::bounded && vote.slot <= doubt.last && vote.ballot <= doubt.bound;
-    if (is_doubtful) continue;
+    if (is_doubtful || vote.ballot <= members_[place].lost_bound) continue;
     const consensus::AcceptedSlot* open = engine.open_slot(vote.slot);
     const bool kept = open != nullptr && (open->chosen || open->ballot > vote.ballot ||
                                           (open->ballot == vote.ballot && open->value.checksum == vote.checksum));

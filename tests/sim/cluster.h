@@ -51,6 +51,7 @@ struct Member {
   std::uint64_t back_at_us = 0;    // of a replica that is down: when it starts again. 0: it does not
   bool is_damaged = false;         // its disk has lost something that was durable
   bool has_lost_tail = false;      // and does not know it yet
+  Ballot lost_bound;               // of the last lost tail: votes below it that nobody else has heard of are gone for good
   std::unique_ptr<Image> image;    // of an earlier power cut
   bool is_behind = false;          // it came back, and has yet to learn what it missed
   bool is_small = false;           // its journal is soon full
