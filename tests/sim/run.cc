@@ -313,6 +313,7 @@ void Run::read_back() {
     run_until([&] { return !reader.is_waiting(); }, heal_limit_us);
     if (!reader.last_was_trimmed()) oracle_.fail("what is trimmed is refused", fmt::format("position {}", first.value() - 1));
   }
+  int lagging = 0;  // answers of "not yet": what was chosen last is still on its way
   for (std::uint64_t at = first.value(); at < oracle_.tail().value() && !oracle_.failure();) {
     // One that came back behind a trim got a checkpoint, and the others have what lies before it.
     const auto has_it = [&](std::size_t other) { return cluster_.node(other).first_readable() <= Lsn(at); };
@@ -320,7 +321,17 @@ void Run::read_back() {
     if (holder == readable.end()) return oracle_.fail("the log can be read", fmt::format("nobody has position {}", at));
     const std::size_t asked = has_it(place) ? place : *holder;
     reader.ask_read(Lsn(at), oracle_.tail(), asked, 1'000'000);
-    if (!run_until([&] { return !reader.is_waiting(); }, heal_limit_us) || reader.last_read() == 0) {
+    const bool is_answered = run_until([&] { return !reader.is_waiting(); }, heal_limit_us);
+    if (is_answered && reader.last_was_trimmed() && Lsn(at) < oracle_.trim()) {
+      at = oracle_.trim().value();  // by a trim that was still on its way
+      continue;
+    }
+    const bool lags = is_answered && reader.last_read() == 0 && cluster_.node(asked).log().tail() <= Lsn(at);
+    if (lags && ++lagging < 1'000) {
+      run_until([] { return false; }, 1'000);
+      continue;
+    }
+    if (!is_answered || reader.last_read() == 0) {
       oracle_.fail("the log can be read", fmt::format("position {} cannot be read from replica {}", at, place + 1));
     }
     at += reader.last_read();
