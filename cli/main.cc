@@ -10,9 +10,9 @@ namespace {
 using Add = void (*)(CLI::App&, synod::cli::Body&);
 
 constexpr Add commands[] = {
-    synod::cli::add_format,   synod::cli::add_start, synod::cli::add_dev,    synod::cli::add_append, synod::cli::add_read,
-    synod::cli::add_tail_lsn, synod::cli::add_trim,  synod::cli::add_status, synod::cli::add_bench,  synod::cli::add_inspect,
-    synod::cli::add_verify,
+    synod::cli::add_format, synod::cli::add_start,    synod::cli::add_dev,    synod::cli::add_append,
+    synod::cli::add_read,   synod::cli::add_tail_lsn, synod::cli::add_trim,   synod::cli::add_status,
+    synod::cli::add_bench,  synod::cli::add_inspect,  synod::cli::add_verify,
 };
 
 int report_usage(const CLI::App& app, const CLI::ParseError& error, const std::string& first_word) {

@@ -30,8 +30,7 @@ Result<CheckpointView> decode_checkpoint(Bytes from) {
   const auto header = load<CheckpointHeader>(from);
   view.header = header;
   if (header.magic != checkpoint_magic) return std::unexpected(refused("magic"));
-  if (header.version != checkpoint_version || header.doubt_kind > 2 ||
-      header.is_installed > 1)
+  if (header.version != checkpoint_version || header.doubt_kind > 2 || header.is_installed > 1)
     return std::unexpected(refused("version"));
   from = from.subspan(sizeof(CheckpointHeader));
   const bool possible = header.members <= members_max && header.open <= 2 * window_slots_max && header.entries < index_page_slots;

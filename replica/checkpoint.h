@@ -34,10 +34,10 @@ struct CheckpointHeader {
   Ballot promised;
   Ballot doubt_bound;  // rule 6; see doubt_kind
   Slot doubt_last;
-  std::uint16_t doubt_kind = 0;  // 0 none, 1 bounded, 2 unbounded
+  std::uint16_t doubt_kind = 0;    // 0 none, 1 bounded, 2 unbounded
   std::uint16_t is_installed = 0;  // 1: it came from a peer, and the journal before it does not lead to it
-  std::uint32_t open = 0;        // slots above `applied` that have a record
-  std::uint64_t first_page = 0;  // index of the first page in the directory
+  std::uint32_t open = 0;          // slots above `applied` that have a record
+  std::uint64_t first_page = 0;    // index of the first page in the directory
   std::uint32_t pages = 0;
   std::uint32_t entries = 0;  // of the open page
   Lsn page_base;              // the open page's header

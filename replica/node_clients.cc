@@ -265,7 +265,8 @@ void Node::on_read_request(const wire::Read& request, const Message& message) {
   }
   // Once the disk has failed nothing more becomes durable. What is not, is in memory, and so is its page of the index.
   if (request.from < first_lsn_) return;  // others have it: unreadable is not absent
-  const bool is_never_durable = failed_ && durable_slot() < index_->commit() && request.from >= (*index_)[durable_slot() + 1].base;
+  const bool is_never_durable =
+      failed_ && durable_slot() < index_->commit() && request.from >= (*index_)[durable_slot() + 1].base;
   const bool readable = request.from < log_.tail() && !is_never_durable;
   if (!readable) {
     // Nothing committed there, or never to be on our disk: say how far we are.

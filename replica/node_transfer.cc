@@ -59,8 +59,8 @@ void Node::keep_transfer() {
   if (const Bytes state = transfer_.whole(); !state.empty()) install(state);
 }
 
-// The state becomes ours at once, and is told of when it is on the disk: until all parts of a checkpoint of our own are staged, the
-// headers of blocks keep the commit watermark that the journal accounts for, and nothing is voted for behind it.
+// The state becomes ours at once, and is told of when it is on the disk: until all parts of a checkpoint of our own are staged,
+// the headers of blocks keep the commit watermark that the journal accounts for, and nothing is voted for behind it.
 void Node::install(Bytes state) {
   const auto header = consensus::log_checkpoint_header(state);
   const bool is_useful = header && header->applied > engine_.commit() && !checkpoint_.is_writing();

@@ -205,9 +205,10 @@ Result<> Recovery::finish(const storage::Recovered& recovered) {
   if (!mutant(Mutant::promise_lost_in_recycle)) promised_ = std::max(promised_, recovered.watermarks.promised);
   apply_up_to(std::max(watermark_, recovered.watermarks.commit));
   if (is_stuck_ && !has_lost_ && !recovered.tail_is_lost && !error_) {
-    error_ = Error{fmt::format("the journal says that slot {} is committed but holds no record of it: do not start this replica; "
-                               "keep its directory and report it",
-                               (log_.applied() + 1).value())};
+    error_ =
+        Error{fmt::format("the journal says that slot {} is committed but holds no record of it: do not start this replica; "
+                          "keep its directory and report it",
+                          (log_.applied() + 1).value())};
   }
   if (error_) return std::unexpected(*error_);
   // A gap may hide how far the log was applied when the trim was recorded. It is found again when the log has come so far.

@@ -8,8 +8,8 @@ namespace synod::replica {
 
 namespace {
 
-constexpr std::uint64_t kept_us = 1'000'000;       // behind the last question
-constexpr std::uint64_t given_up_us = 500'000;     // without an answer
+constexpr std::uint64_t kept_us = 1'000'000;    // behind the last question
+constexpr std::uint64_t given_up_us = 500'000;  // without an answer
 constexpr std::uint64_t ask_again_us = 20'000;
 
 }  // namespace

@@ -1,5 +1,5 @@
-// Both ends of a checkpoint's way from one replica to another (wire/checkpoint.h). A replica serves one state at a time, taken when
-// it was first asked and kept while somebody goes on asking; and receives one at a time, from one peer.
+// Both ends of a checkpoint's way from one replica to another (wire/checkpoint.h). A replica serves one state at a time, taken
+// when it was first asked and kept while somebody goes on asking; and receives one at a time, from one peer.
 //
 // Both buffers are reserved address space, touched as they are used. Thread: the node's. No heap after construction.
 #pragma once

@@ -73,10 +73,10 @@ struct Gap {
   std::uint64_t offset = 0;          // behind the last good block
   std::uint64_t next_offset = 0;     // of the good block behind the gap
   std::uint32_t next_generation = 0;
-  std::uint64_t previous = 0;        // chain value of the last good block
-  std::uint64_t next_previous = 0;   // what the block behind the gap says in `previous`
-  Watermarks bound;                  // what the block behind the gap says
-  bool is_unbounded = false;         // and it says that this replica was in unbounded doubt then: so it still is
+  std::uint64_t previous = 0;       // chain value of the last good block
+  std::uint64_t next_previous = 0;  // what the block behind the gap says in `previous`
+  Watermarks bound;                 // what the block behind the gap says
+  bool is_unbounded = false;        // and it says that this replica was in unbounded doubt then: so it still is
 };
 
 struct Recovered {
@@ -188,8 +188,8 @@ class Journal {
   }
 
   // Everything below slot `below` is trimmed: segments that hold nothing else may be used again, as soon as a block that says so
-  // is durable, with the record `witness` (of the trim) and a commit watermark that reaches up to `below`. Call it again after such a
-  // block if nothing was freed: the watermark may have come too early.
+  // is durable, with the record `witness` (of the trim) and a commit watermark that reaches up to `below`. Call it again after
+  // such a block if nothing was freed: the watermark may have come too early.
   void release(Slot below, PersistNumber witness);
   // Whether a release waits for such a block. If the journal is idle, none comes by itself.
   [[nodiscard]] bool is_releasing() const;

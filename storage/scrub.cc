@@ -153,11 +153,7 @@ void Scrub::next_segment() {
 void Scrub::begin_search() {
   is_searching_ = true;
   candidates_.clear();
-  gap_ = {.first_sequence = sequence_ + 1,
-          .segment = segment_,
-          .open_count = open_count_,
-          .offset = offset_,
-          .previous = value_};
+  gap_ = {.first_sequence = sequence_ + 1, .segment = segment_, .open_count = open_count_, .offset = offset_, .previous = value_};
   bytes_wanted_ = 0;
   tries_ = 0;
 }

@@ -15,7 +15,8 @@ std::expected<CheckpointPieceView, CheckpointMessageFault> decode_checkpoint_pie
   if (payload.size() < sizeof(CheckpointPiece)) return std::unexpected(CheckpointMessageFault::bad_length);
   const auto header = load<CheckpointPiece>(payload);
   const Bytes bytes = payload.subspan(sizeof(CheckpointPiece));
-  if (header.bytes == 0 || header.bytes > checkpoint_message_bytes_max) return std::unexpected(CheckpointMessageFault::bad_length);
+  if (header.bytes == 0 || header.bytes > checkpoint_message_bytes_max)
+    return std::unexpected(CheckpointMessageFault::bad_length);
   const std::uint64_t pieces = (header.bytes + checkpoint_piece_bytes - 1) / checkpoint_piece_bytes;
   if (header.pieces != pieces || header.piece >= pieces || header.applied == Slot{}) {
     return std::unexpected(CheckpointMessageFault::bad_piece);

@@ -1,5 +1,5 @@
-// How a replica that is behind its peers' trim gets what was trimmed: not the slots, which nobody has any more, but the state of the
-// log behind them (consensus/log_checkpoint.h), in pieces.
+// How a replica that is behind its peers' trim gets what was trimmed: not the slots, which nobody has any more, but the state of
+// the log behind them (consensus/log_checkpoint.h), in pieces.
 //
 // Who is asked to serve a trimmed slot answers with the first piece; whoever wants it asks for the next, piece by piece, so that
 // one large message is never in flight and a lost packet costs one piece.

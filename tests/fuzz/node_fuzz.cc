@@ -27,8 +27,8 @@ replica::NodeOptions options() {
           .seed = 1};
 }
 
-// The log that these records hold: one session that opens, and one entry for each slot after that. All of what is committed, unless
-// something was lost: then what comes before the first lost slot.
+// The log that these records hold: one session that opens, and one entry for each slot after that. All of what is committed,
+// unless something was lost: then what comes before the first lost slot.
 void check_log(const replica::Node& node, const std::vector<Written>& records, const Recovered& recovered) {
   const bool has_lost = !recovered.gaps.empty() || recovered.tail_is_lost;
   const Slot commit = has_lost ? std::min(node.log().applied(), recovered.watermarks.commit) : recovered.watermarks.commit;

@@ -1,5 +1,5 @@
-// A disk that loses something, and a replica that comes back behind a trim: the others bring it back. Production nodes, a scripted
-// fault each; what goes wrong by chance is the simulator's.
+// A disk that loses something, and a replica that comes back behind a trim: the others bring it back. Production nodes, a
+// scripted fault each; what goes wrong by chance is the simulator's.
 #include <gtest/gtest.h>
 
 #include "storage/layout.h"

@@ -129,8 +129,8 @@ TEST_F(Segments, the_preparer_makes_all_ready_while_the_device_writes) {
     EXPECT_EQ((*device)->ready_bytes(), (*device)->info().size_bytes);
     write_pattern(DeviceRef(**device), segments_offset + 5 * segment_bytes, 8);
     BlockReader reader(DeviceRef(**device), (*device)->info().size_bytes);
-    EXPECT_TRUE(std::ranges::equal(reader.view(segments_offset + 5 * segment_bytes, device_block_bytes),
-                                   pattern(device_block_bytes, 8)));
+    EXPECT_TRUE(
+        std::ranges::equal(reader.view(segments_offset + 5 * segment_bytes, device_block_bytes), pattern(device_block_bytes, 8)));
   }
   EXPECT_FALSE(fs::exists(unprepared_path(path(), 5)));
   const auto again = open_directory(path());
