@@ -16,7 +16,12 @@ std::uint64_t place_of(Slot slot) {
 }  // namespace
 
 SlotIndex::SlotIndex(std::uint64_t slots_max)
-    : pages_max_(slots_max / index_page_slots + 3), directory_(pages_max_ * sizeof(Entry)), frames_(frames_max) {}
+    : pages_max_(slots_max / index_page_slots + 3),
+      directory_(pages_max_ * sizeof(Entry)),
+      slots_(frames_max * index_page_slots),
+      frames_(frames_max) {
+  for (std::size_t i = 0; i < frames_max; ++i) frames_[i].slots = slots_.data() + i * index_page_slots;
+}
 
 SlotIndex::Entry& SlotIndex::entry(std::uint64_t page) const {
   CHECK(page >= first_page_ && page <= open_page_);
@@ -183,7 +188,7 @@ void SlotIndex::restage(std::uint64_t page) {
 void SlotIndex::rebuilt(std::uint64_t page, std::span<const IndexedSlot> slots) {
   CHECK(page >= first_page_ && page < open_page_ && slots.size() == index_page_slots);
   Frame& frame = take_frame(page);
-  std::ranges::copy(slots, frame.slots.begin());
+  std::ranges::copy(slots, frame.slots);
   frame.is_dirty = true;
 }
 
@@ -217,7 +222,8 @@ void SlotIndex::reset_behind(Slot commit, Lsn tail, wire::Chain chain) {
   const std::uint64_t page = page_of(commit + 1);
   reset(page, commit + 1);
   Frame& frame = take_frame(page);
-  std::ranges::fill(frame.slots, IndexedSlot{.base = tail, .location = {}, .checksum = {}, .number = {}});
+  std::ranges::fill(std::span(frame.slots, index_page_slots),
+                    IndexedSlot{.base = tail, .location = {}, .checksum = {}, .number = {}});
   entry(page) = {tail, chain, {}};
   commit_ = commit;
 }

@@ -108,7 +108,7 @@ class SlotIndex {
     bool is_dirty = false;  // must be staged
     PersistNumber number;   // of its record: may be forgotten once durable
     mutable std::uint64_t used = 0;
-    std::array<IndexedSlot, index_page_slots> slots;
+    IndexedSlot* slots = nullptr;  // index_page_slots, in slots_: every poll looks at all frames, so those lie close together
   };
   static constexpr std::uint64_t no_page = UINT64_MAX;
 
@@ -120,6 +120,7 @@ class SlotIndex {
 
   std::uint64_t pages_max_;
   storage::AlignedBuffer directory_;  // a ring of Entry: page p at p % pages_max_
+  std::vector<IndexedSlot> slots_;
   std::vector<Frame> frames_;
   mutable std::uint64_t clock_ = 0;  // of uses
   std::uint64_t first_page_ = 0;

@@ -1,7 +1,6 @@
-// Appending and reading. Opening is in recovery.cc.
+// Appending. Opening is in recovery.cc, the ring of segments in journal_ring.cc, reading in journal_reads.cc.
 #include "storage/journal.h"
 
-#include <fmt/format.h>
 #include <sched.h>
 
 #include <algorithm>
@@ -22,9 +21,6 @@ namespace {
 constexpr std::uint64_t reserve_bytes_max = 1U << 20;
 constexpr std::chrono::seconds drain_wait_max{2};
 
-constexpr std::uint64_t checkpoint_share = 16;  // a checkpoint comes after so many times its bytes, at the earliest
-constexpr std::uint64_t capacity_share = 4;  // or after this part of the journal: what lies behind it cannot be released before
-
 // What may use the reserve. (Checkpoints and index pages may not: they are large.)
 constexpr bool is_control(wire::RecordKind kind) {
   return kind == wire::RecordKind::promise || kind == wire::RecordKind::members || kind == wire::RecordKind::trim ||
@@ -44,7 +40,6 @@ Journal::State::State(DeviceRef from_device, const JournalLimits& from_limits, c
       read_memory(read_buffer_bytes * from_limits.reads_in_flight),
       reads(from_limits.reads_in_flight),
       finished_reads(from_limits.reads_in_flight),
-      read_now_buffer(read_buffer_bytes),
       blocks_buffer(block_bytes_limit),
       aside_buffer(device_block_bytes) {
   reserve_bytes = std::min(reserve_bytes_max, geometry.segment_bytes / 4) / device_block_bytes * device_block_bytes;
@@ -69,7 +64,6 @@ Journal::State::~State() {
   if (operations_in_flight == 0) return;
   block_memory.leak();
   read_memory.leak();
-  read_now_buffer.leak();
   blocks_buffer.leak();
   aside_buffer.leak();
 }
@@ -78,12 +72,6 @@ const Block* Journal::State::open_block() const {
   if (last_sequence == sent_sequence) return nullptr;
   const Block& last = block(last_sequence);
   return last.state == BlockState::open ? &last : nullptr;
-}
-
-// The end of a segment for control records, or for votes, which stop before the reserve at the end of the last free segment.
-std::uint64_t Journal::State::segment_limit(std::uint32_t index, bool control) const {
-  const bool is_last = geometry.next(index) == first_segment;
-  return is_last && !control ? geometry.end_of(index) - reserve_bytes : geometry.end_of(index);
 }
 
 bool Journal::State::fits_open_block(const Block& open, bool control, std::uint64_t record_bytes) const {
@@ -98,26 +86,10 @@ std::uint64_t Journal::State::end_offset() const {
   return open == nullptr ? next_offset : align_up(open->offset + open->used, device_block_bytes);
 }
 
-// Where a new block of `length` bytes goes: behind the last one, or at the start of the next segment if it does not fit there and
-// that one is free.
-std::optional<Journal::State::Place> Journal::State::place(bool control, std::uint64_t length, std::uint64_t ready_bytes) const {
-  const std::uint64_t offset = end_offset();
-  if (offset + length <= segment_limit(segment, control)) return Place{segment, offset};
-  const std::uint32_t next = geometry.next(segment);
-  if (next == first_segment || offset == geometry.start_of(segment)) return std::nullopt;
-  if (geometry.end_of(next) > ready_bytes || geometry.start_of(next) + length > segment_limit(next, control)) return std::nullopt;
-  return Place{next, geometry.start_of(next)};
-}
-
 bool Journal::State::can_open_block(bool control, std::uint64_t record_bytes) const {
   const std::uint64_t length = block_bytes(record_bytes);
   return length <= limits.block_bytes_max && last_sequence - durable_sequence < blocks.size() &&
          place(control, length, device.ready_bytes()).has_value();
-}
-
-// How many segments lie between the oldest needed one and this one.
-std::uint32_t Journal::State::age_of(std::uint32_t index) const {
-  return index >= first_segment ? index - first_segment : index + geometry.segments - first_segment;
 }
 
 // The commit watermark is taken now and not when the block is sent: by then it may cover slots whose records lie in later blocks,
@@ -142,29 +114,6 @@ Block& Journal::State::begin_block(Place at) {
   begun.state = BlockState::open;
   begun.last_number = staged_number;
   return begun;
-}
-
-// One more than in the lap before. Known from the segment before this one, since this one's own blocks may have been lost.
-std::uint32_t Journal::State::generation_of(const Block& sent) const {
-  if (sent.offset != geometry.start_of(sent.segment)) return segments[sent.segment].generation;
-  return sent.segment == 0 ? segments.back().generation + 1 : segments[sent.segment - 1].generation;
-}
-
-void Journal::State::begin_segment(std::uint32_t index, const BlockHeader& first) {
-  segments[index] = {.first_sequence = first.sequence,
-                     .generation = first.generation,
-                     .written_s = first.written_s,
-                     .commit = first.commit,
-                     .highest = first.highest,
-                     .tail = first.tail};
-}
-
-// The record that makes a trim durable, and the commit watermark that covers it, must be on the disk with the word that segments
-// are free: a start that finds less must find the old records, too.
-void Journal::State::announce_release(const Block& sent) {
-  if (!release || sent.last_number < release->witness || sent.commit + 1 < release->below) return;
-  announced_segment = release->first_segment;
-  release.reset();
 }
 
 // Writes the header and asks the device for the closed block behind the last sent one.
@@ -250,7 +199,6 @@ void Journal::State::finish(const Completion& completion) {
       reads[number].error = completion.error;
       finished_reads.push(static_cast<std::uint32_t>(number));
       return;
-    case TokenKind::read_now: read_now_error = completion.error; return;
     case TokenKind::blocks:
       blocks_state = BlocksState::finished;
       if (completion.error != 0) blocks_bytes = 0;
@@ -299,24 +247,6 @@ std::size_t Journal::largest_body() const {
   const std::uint64_t block =
       std::min<std::uint64_t>(state.limits.block_bytes_max, state.geometry.segment_bytes - state.reserve_bytes);
   return std::min<std::uint64_t>(body_bytes_max, block - sizeof(BlockHeader) - sizeof(wire::RecordHeader));
-}
-
-bool Journal::has_space() const {
-  const State& state = *state_;
-  // What is not ready yet counts: it will be.
-  return !state.failed && state.place(false, block_bytes(padded_record_bytes(largest_body())), UINT64_MAX).has_value();
-}
-
-// Where the newest checkpoint begins, once all its parts are staged.
-void Journal::State::note_checkpoint(const Block& block, Bytes body) {
-  const auto part = load<CheckpointPart>(body);
-  if (part.part == 0) {
-    staged_checkpoint = {
-        .sequence = last_sequence, .offset = block.offset, .segment = block.segment, .bytes = part.bytes, .last_number = {}};
-    bytes_since_checkpoint = 0;
-    checkpoint_needed = false;
-  }
-  if (part.part + 1 == part.parts) staged_checkpoint.last_number = staged_number;
 }
 
 // Should this record be lost, the header of the block behind it must say no less.
@@ -395,170 +325,8 @@ std::uint64_t Journal::oldest_write_polls() const {
   return state.polls - state.block(state.durable_sequence + 1).asked_poll;
 }
 
-namespace {
-
-// The whole device blocks around a record.
-struct Extent {
-  std::uint64_t offset = 0;
-  std::uint64_t bytes = 0;
-};
-
-Extent extent_of(Location location) {
-  const std::uint64_t offset = location.offset / device_block_bytes * device_block_bytes;
-  return {.offset = offset, .bytes = align_up(location.offset + location.bytes, device_block_bytes) - offset};
-}
-
-std::optional<wire::RecordView> record_in(Bytes blocks, Location location) {
-  const Bytes bytes = blocks.subspan(location.offset % device_block_bytes, location.bytes);
-  const auto record = wire::decode_record(bytes);
-  if (!record || record->bytes() != location.bytes) return std::nullopt;
-  return *record;
-}
-
-void check_location(Location location, const Geometry& geometry) {
-  CHECK_GE(location.bytes, sizeof(wire::RecordHeader));
-  CHECK_LE(location.bytes, record_bytes_max);
-  CHECK_GE(location.offset, segments_offset);
-  CHECK_LE(location.offset + location.bytes, geometry.end());
-}
-
-}  // namespace
-
-bool Journal::read(Location location, std::uint64_t token) {
-  State& state = *state_;
-  check_location(location, state.geometry);
-  if (state.free_reads.empty()) return false;
-  const std::uint32_t index = state.free_reads.back();
-  state.free_reads.pop_back();
-  ReadSlot& slot = state.reads[index];
-  slot.location = location;
-  slot.token = token;
-  const Extent extent = extent_of(location);
-  state.device.read(extent.offset, slot.buffer.first(extent.bytes), device_token(TokenKind::read, index));
-  ++state.operations_in_flight;
-  ++state.counters.reads;
-  return true;
-}
-
-std::optional<ReadResult> Journal::next_read_result() {
-  State& state = *state_;
-  if (state.shown_read) state.free_reads.push_back(*state.shown_read);
-  state.shown_read.reset();
-  if (state.finished_reads.empty()) return std::nullopt;
-  const std::uint32_t index = state.finished_reads.front();
-  state.finished_reads.pop();
-  state.shown_read = index;
-  const ReadSlot& slot = state.reads[index];
-  ReadResult result{.token = slot.token, .record = std::nullopt};
-  if (slot.error == 0) result.record = record_in(slot.buffer, slot.location);
-  if (!result.record) ++state.counters.reads_failed;
-  return result;
-}
-
-bool Journal::read_blocks(std::uint64_t offset, std::uint64_t bytes) {
-  State& state = *state_;
-  if (state.blocks_state != State::BlocksState::idle) return false;
-  CHECK(offset % device_block_bytes == 0 && bytes % device_block_bytes == 0 && bytes <= state.blocks_buffer.size());
-  state.blocks_state = State::BlocksState::asked;
-  state.blocks_offset = offset;
-  state.blocks_bytes = bytes;
-  state.device.read(offset, state.blocks_buffer.bytes().first(bytes), device_token(TokenKind::blocks, 0));
-  ++state.operations_in_flight;
-  return true;
-}
-
-std::optional<Journal::BlocksRead> Journal::take_blocks() {
-  State& state = *state_;
-  if (state.blocks_state != State::BlocksState::finished) return std::nullopt;
-  state.blocks_state = State::BlocksState::idle;
-  return BlocksRead{state.blocks_offset, Bytes(state.blocks_buffer.bytes()).first(state.blocks_bytes)};
-}
-
-Result<wire::RecordView> Journal::read_now(Location location) {
-  State& state = *state_;
-  check_location(location, state.geometry);
-  const Extent extent = extent_of(location);
-  state.read_now_error.reset();
-  state.device.read(extent.offset, state.read_now_buffer.bytes().first(extent.bytes), device_token(TokenKind::read_now, 0));
-  ++state.operations_in_flight;
-  ++state.counters.reads;
-  while (!state.read_now_error) {
-    state.device.submit();
-    state.collect();
-    if (!state.read_now_error) ::sched_yield();
-  }
-  if (*state.read_now_error == 0) {
-    if (const auto record = record_in(state.read_now_buffer.bytes(), location)) return *record;
-  }
-  ++state.counters.reads_failed;
-  return fail(fmt::format("the record at offset {} of the journal cannot be read back ({}): this replica must not serve it",
-                          location.offset, *state.read_now_error == 0 ? "checksum" : std::strerror(*state.read_now_error)));
-}
-
 std::optional<int> Journal::failed() const {
   return state_->failed;
-}
-
-void Journal::release(Slot below, PersistNumber witness) {
-  State& state = *state_;
-  // A segment may go when all that was written before its successor's first block is below the trim, up to the newest
-  // checkpoint's.
-  const std::uint32_t newest = state.checkpoint.sequence == 0 ? state.first_segment : state.checkpoint.segment;
-  std::uint32_t first = state.announced_segment;
-  for (std::uint32_t index = first; index != newest;) {
-    index = state.geometry.next(index);
-    const SegmentInfo& segment = state.segments[index];
-    if (segment.first_sequence != 0 && segment.highest >= below) break;
-    if (segment.first_sequence != 0) first = index;
-  }
-  if (first != state.announced_segment) state.release = PendingRelease{below, witness, first};
-}
-
-bool Journal::release_lacks_checkpoint(Slot below) const {
-  const State& state = *state_;
-  if (state.checkpoint_needed || state.segment == state.staged_checkpoint.segment) return false;
-  std::uint32_t index = state.checkpoint.sequence == 0 ? state.first_segment : state.checkpoint.segment;
-  while (index != state.segment) {
-    index = state.geometry.next(index);
-    const SegmentInfo& segment = state.segments[index];
-    if (segment.first_sequence != 0) return segment.highest < below;
-  }
-  return false;
-}
-
-bool Journal::is_releasing() const {
-  return state_->release.has_value();
-}
-
-bool Journal::wants_checkpoint() const {
-  const State& state = *state_;
-  if (state.failed) return false;
-  if (state.checkpoint_needed) return true;
-  if (state.segment == state.staged_checkpoint.segment) return false;
-  return state.bytes_since_checkpoint >=
-         std::min(checkpoint_share * state.staged_checkpoint.bytes, state.geometry.bytes() / capacity_share);
-}
-
-void Journal::need_checkpoint() {
-  state_->checkpoint_needed = true;
-}
-
-bool Journal::lies_in(const Gap& gap, std::uint64_t offset) const {
-  const Geometry& geometry = state_->geometry;
-  const std::uint32_t last = geometry.segment_of(gap.next_offset);
-  const std::uint32_t first = gap.segment;
-  const std::uint32_t segment = geometry.segment_of(offset);
-  if (first == last) return offset >= gap.offset && offset < gap.next_offset;
-  if (segment == first) return offset >= gap.offset;
-  if (segment == last) return offset < gap.next_offset;
-  for (std::uint32_t between = geometry.next(first); between != last; between = geometry.next(between)) {
-    if (between == segment) return true;
-  }
-  return false;
-}
-
-bool Journal::has_checkpoint_in(const Gap& gap) const {
-  return state_->checkpoint.sequence != 0 && lies_in(gap, state_->checkpoint.offset);
 }
 
 std::uint64_t Journal::durable_sequence() const {
@@ -571,36 +339,6 @@ void Journal::set_time(std::uint64_t now_s) {
 
 std::uint64_t Journal::told_sequence() const {
   return state_->told_sequence;
-}
-
-std::uint64_t Journal::bytes_used() const {
-  const State& state = *state_;
-  return state.age_of(state.segment) * state.geometry.segment_bytes +
-         (state.end_offset() - state.geometry.start_of(state.segment));
-}
-
-std::span<const SegmentInfo> Journal::segments() const {
-  return state_->segments;
-}
-
-std::uint32_t Journal::first_segment() const {
-  return state_->first_segment;
-}
-
-std::uint32_t Journal::segments_free() const {
-  return state_->geometry.segments - 1 - state_->age_of(state_->segment);
-}
-
-std::uint64_t Journal::segment_bytes() const {
-  return state_->geometry.segment_bytes;
-}
-
-std::uint32_t Journal::current_segment() const {
-  return state_->segment;
-}
-
-std::uint64_t Journal::bytes_capacity() const {
-  return state_->geometry.bytes();
 }
 
 const JournalCounters& Journal::counters() const {

@@ -232,8 +232,6 @@ class Journal {
     Bytes bytes;
   };
   [[nodiscard]] std::optional<BlocksRead> take_blocks();
-  // The same as read, blocking, for start-up. The view is valid until the next call.
-  [[nodiscard]] Result<wire::RecordView> read_now(Location location);
 
   // An errno if a write failed: this replica must stop voting.
   [[nodiscard]] std::optional<int> failed() const;

@@ -55,7 +55,7 @@ inline constexpr std::size_t record_bytes_max = sizeof(wire::RecordHeader) + bod
 inline constexpr std::size_t read_buffer_bytes = align_up(record_bytes_max, device_block_bytes) + device_block_bytes;
 
 // Tokens at the device: what kind of operation, and which one.
-enum class TokenKind : std::uint8_t { write = 1, read = 2, read_now = 3, blocks = 4, aside = 5 };
+enum class TokenKind : std::uint8_t { write = 1, read = 2, blocks = 3, aside = 4 };
 [[nodiscard]] constexpr std::uint64_t device_token(TokenKind kind, std::uint64_t number) {
   return (static_cast<std::uint64_t>(kind) << 60) | number;
 }
@@ -121,8 +121,6 @@ struct Journal::State {
   std::vector<std::uint32_t> free_reads;
   Ring<std::uint32_t> finished_reads;
   std::optional<std::uint32_t> shown_read;  // its buffer is with the caller until the next result is asked for
-  AlignedBuffer read_now_buffer;
-  std::optional<std::int32_t> read_now_error;  // set by the completion
   enum class BlocksState : std::uint8_t { idle, asked, finished };
   BlocksState blocks_state = BlocksState::idle;
   AlignedBuffer blocks_buffer;

@@ -39,6 +39,9 @@ class Summary(unittest.TestCase):
     def test_counts_a_time_out(self):
         self.assertEqual(summary_of([program("TIMEOUT"), program("OK")]), ("1 passed, 1 failed", 1))
 
+    def test_counts_a_program_that_must_fail_once(self):
+        self.assertEqual(summary_of([program("EXPECTEDFAIL", "[       OK ] A.B (0 ms)\n[  FAILED  ] A.C (3 ms)\n")]), ("1 passed, 0 failed", 0))
+
     def test_counts_other_programs_once(self):
         self.assertEqual(summary_of([program("OK"), program("SKIP")]), ("1 passed, 0 failed, 1 skipped", 0))
 

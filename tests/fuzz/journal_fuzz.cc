@@ -77,9 +77,16 @@ void check_locations(const Opened& opened) {
   // (Forged blocks may go round the ring.)
   for (std::size_t i = 0; i < opened.records.size(); ++i) {
     const Location location = opened.locations[i];
-    const auto record = opened.journal->read_now(location);
-    CHECK(record.has_value());
-    CHECK(Written(record->header, {record->body.begin(), record->body.end()}) == opened.records[i]);
+    CHECK(opened.journal->read(location, i));
+    bool is_finished = false;
+    while (!is_finished) {
+      opened.journal->submit();
+      opened.journal->poll([&](const ReadResult& result) {
+        is_finished = true;
+        CHECK(result.record.has_value());
+        CHECK(Written(result.record->header, {result.record->body.begin(), result.record->body.end()}) == opened.records[i]);
+      });
+    }
   }
 }
 

@@ -8,6 +8,7 @@
 #include <array>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -125,6 +126,22 @@ inline void drain(Journal& journal, const Watermarks& watermarks = {}) {
     poll(journal);
     ::sched_yield();
   }
+}
+
+// Reads one record and waits for it. Nothing: it cannot be read.
+inline std::optional<TestRecord> read_back(Journal& journal, Location location) {
+  std::optional<TestRecord> record;
+  bool is_finished = false;
+  EXPECT_TRUE(journal.read(location, 0));
+  while (!is_finished) {
+    journal.submit();
+    journal.poll([&](const ReadResult& result) {
+      is_finished = true;
+      if (result.record) record = TestRecord{result.record->header, {result.record->body.begin(), result.record->body.end()}};
+    });
+    if (!is_finished) ::sched_yield();
+  }
+  return record;
 }
 
 // Waits for what the journal writes beside its chain.

@@ -295,8 +295,8 @@ TEST(Journal, reads_back_durable_records_with_their_tokens_within_the_limit) {
     ++seen;
   });
   EXPECT_EQ(seen, 4U);
-  const auto record = journal.read_now(locations[4]);
-  ASSERT_TRUE(record) << record.error().text;
+  const auto record = read_back(journal, locations[4]);
+  ASSERT_TRUE(record);
   EXPECT_TRUE(std::ranges::equal(record->body, written[4].body));
   EXPECT_EQ(journal.counters().reads, 5U);
   EXPECT_EQ(journal.counters().reads_failed, 0U);
@@ -317,7 +317,7 @@ TEST(Journal, a_damaged_record_is_reported_as_unreadable_never_as_absent) {
     ++seen;
   });
   EXPECT_EQ(seen, 1U);
-  EXPECT_FALSE(opened.journal->read_now(staged.location));
+  EXPECT_FALSE(read_back(*opened.journal, staged.location));
   EXPECT_EQ(opened.journal->counters().reads_failed, 2U);
 }
 
@@ -347,8 +347,8 @@ TEST(Journal, works_on_a_real_file_with_records_of_a_mebibyte) {
   const auto opened = open(DeviceRef(**device), {});
   ASSERT_TRUE(opened.journal) << opened.error;
   EXPECT_EQ(opened.records, written);
-  const auto record = opened.journal->read_now(locations[3]);
-  ASSERT_TRUE(record) << record.error().text;
+  const auto record = read_back(*opened.journal, locations[3]);
+  ASSERT_TRUE(record);
   EXPECT_TRUE(std::ranges::equal(record->body, written[3].body));
 }
 

@@ -44,8 +44,8 @@ class RingUser {
   // Each kept record can be read and is what was written.
   void expect_readable(Journal& journal, const std::string& where) const {
     for (const auto& [slot, location] : records) {
-      const auto record = journal.read_now(location);
-      ASSERT_TRUE(record) << where << ", slot " << slot << ": " << record.error().text;
+      const auto record = read_back(journal, location);
+      ASSERT_TRUE(record) << where << ", slot " << slot << " cannot be read";
       ASSERT_EQ(record->header.slot, Slot(slot)) << where;
     }
   }

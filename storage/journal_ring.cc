@@ -1,0 +1,171 @@
+// The ring of segments: where blocks go, which segments may be used again, and when a checkpoint is due.
+#include <algorithm>
+
+#include "base/check.h"
+#include "storage/journal_state.h"
+
+namespace synod::storage {
+
+namespace {
+
+constexpr std::uint64_t checkpoint_share = 16;  // a checkpoint comes after so many times its bytes, at the earliest
+constexpr std::uint64_t capacity_share = 4;  // or after this part of the journal: what lies behind it cannot be released before
+
+}  // namespace
+
+// The end of a segment for control records, or for votes, which stop before the reserve at the end of the last free segment.
+std::uint64_t Journal::State::segment_limit(std::uint32_t index, bool control) const {
+  const bool is_last = geometry.next(index) == first_segment;
+  return is_last && !control ? geometry.end_of(index) - reserve_bytes : geometry.end_of(index);
+}
+
+// Where a new block of `length` bytes goes: behind the last one, or at the start of the next segment if it does not fit there and
+// that one is free.
+std::optional<Journal::State::Place> Journal::State::place(bool control, std::uint64_t length, std::uint64_t ready_bytes) const {
+  const std::uint64_t offset = end_offset();
+  if (offset + length <= segment_limit(segment, control)) return Place{segment, offset};
+  const std::uint32_t next = geometry.next(segment);
+  if (next == first_segment || offset == geometry.start_of(segment)) return std::nullopt;
+  if (geometry.end_of(next) > ready_bytes || geometry.start_of(next) + length > segment_limit(next, control)) return std::nullopt;
+  return Place{next, geometry.start_of(next)};
+}
+
+// How many segments lie between the oldest needed one and this one.
+std::uint32_t Journal::State::age_of(std::uint32_t index) const {
+  return index >= first_segment ? index - first_segment : index + geometry.segments - first_segment;
+}
+
+// One more than in the lap before. Known from the segment before this one, since this one's own blocks may have been lost.
+std::uint32_t Journal::State::generation_of(const Block& sent) const {
+  if (sent.offset != geometry.start_of(sent.segment)) return segments[sent.segment].generation;
+  return sent.segment == 0 ? segments.back().generation + 1 : segments[sent.segment - 1].generation;
+}
+
+void Journal::State::begin_segment(std::uint32_t index, const BlockHeader& first) {
+  segments[index] = {.first_sequence = first.sequence,
+                     .generation = first.generation,
+                     .written_s = first.written_s,
+                     .commit = first.commit,
+                     .highest = first.highest,
+                     .tail = first.tail};
+}
+
+// The record that makes a trim durable, and the commit watermark that covers it, must be on the disk with the word that segments
+// are free: a start that finds less must find the old records, too.
+void Journal::State::announce_release(const Block& sent) {
+  if (!release || sent.last_number < release->witness || sent.commit + 1 < release->below) return;
+  announced_segment = release->first_segment;
+  release.reset();
+}
+
+bool Journal::has_space() const {
+  const State& state = *state_;
+  // What is not ready yet counts: it will be.
+  return !state.failed && state.place(false, block_bytes(padded_record_bytes(largest_body())), UINT64_MAX).has_value();
+}
+
+void Journal::release(Slot below, PersistNumber witness) {
+  State& state = *state_;
+  // A segment may go when all that was written before its successor's first block is below the trim, up to the newest
+  // checkpoint's.
+  const std::uint32_t newest = state.checkpoint.sequence == 0 ? state.first_segment : state.checkpoint.segment;
+  std::uint32_t first = state.announced_segment;
+  for (std::uint32_t index = first; index != newest;) {
+    index = state.geometry.next(index);
+    const SegmentInfo& segment = state.segments[index];
+    if (segment.first_sequence != 0 && segment.highest >= below) break;
+    if (segment.first_sequence != 0) first = index;
+  }
+  if (first != state.announced_segment) state.release = PendingRelease{below, witness, first};
+}
+
+bool Journal::release_lacks_checkpoint(Slot below) const {
+  const State& state = *state_;
+  if (state.checkpoint_needed || state.segment == state.staged_checkpoint.segment) return false;
+  std::uint32_t index = state.checkpoint.sequence == 0 ? state.first_segment : state.checkpoint.segment;
+  while (index != state.segment) {
+    index = state.geometry.next(index);
+    const SegmentInfo& segment = state.segments[index];
+    if (segment.first_sequence != 0) return segment.highest < below;
+  }
+  return false;
+}
+
+bool Journal::is_releasing() const {
+  return state_->release.has_value();
+}
+
+// Where the newest checkpoint begins, once all its parts are staged.
+void Journal::State::note_checkpoint(const Block& block, Bytes body) {
+  const auto part = load<CheckpointPart>(body);
+  if (part.part == 0) {
+    staged_checkpoint = {
+        .sequence = last_sequence, .offset = block.offset, .segment = block.segment, .bytes = part.bytes, .last_number = {}};
+    bytes_since_checkpoint = 0;
+    checkpoint_needed = false;
+  }
+  if (part.part + 1 == part.parts) staged_checkpoint.last_number = staged_number;
+}
+
+bool Journal::wants_checkpoint() const {
+  const State& state = *state_;
+  if (state.failed) return false;
+  if (state.checkpoint_needed) return true;
+  if (state.segment == state.staged_checkpoint.segment) return false;
+  return state.bytes_since_checkpoint >=
+         std::min(checkpoint_share * state.staged_checkpoint.bytes, state.geometry.bytes() / capacity_share);
+}
+
+void Journal::need_checkpoint() {
+  state_->checkpoint_needed = true;
+}
+
+bool Journal::lies_in(const Gap& gap, std::uint64_t offset) const {
+  const Geometry& geometry = state_->geometry;
+  const std::uint32_t last = geometry.segment_of(gap.next_offset);
+  const std::uint32_t first = gap.segment;
+  const std::uint32_t segment = geometry.segment_of(offset);
+  if (first == last) return offset >= gap.offset && offset < gap.next_offset;
+  if (segment == first) return offset >= gap.offset;
+  if (segment == last) return offset < gap.next_offset;
+  for (std::uint32_t between = geometry.next(first); between != last; between = geometry.next(between)) {
+    if (between == segment) return true;
+  }
+  return false;
+}
+
+bool Journal::has_checkpoint_in(const Gap& gap) const {
+  return state_->checkpoint.sequence != 0 && lies_in(gap, state_->checkpoint.offset);
+}
+
+std::uint64_t Journal::bytes_used() const {
+  const State& state = *state_;
+  return state.age_of(state.segment) * state.geometry.segment_bytes +
+         (state.end_offset() - state.geometry.start_of(state.segment));
+}
+
+std::span<const SegmentInfo> Journal::segments() const {
+  return state_->segments;
+}
+
+std::uint32_t Journal::first_segment() const {
+  return state_->first_segment;
+}
+
+std::uint32_t Journal::segments_free() const {
+  return state_->geometry.segments - 1 - state_->age_of(state_->segment);
+}
+
+std::uint64_t Journal::segment_bytes() const {
+  return state_->geometry.segment_bytes;
+}
+
+std::uint32_t Journal::current_segment() const {
+  return state_->segment;
+}
+
+std::uint64_t Journal::bytes_capacity() const {
+  return state_->geometry.bytes();
+}
+
+}  // namespace synod::storage
