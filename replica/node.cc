@@ -258,8 +258,6 @@ void Node::propose_batch() {
   carry_out();
 }
 
-// The journal does not tell where its segments begin yet, so nothing is ever let go.
-
 void Node::drain() {
   for (bool more = true; more;) {
     effects_.clear();

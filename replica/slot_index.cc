@@ -16,12 +16,7 @@ std::uint64_t place_of(Slot slot) {
 }  // namespace
 
 SlotIndex::SlotIndex(std::uint64_t slots_max)
-    : pages_max_(slots_max / index_page_slots + 3),
-      directory_(pages_max_ * sizeof(Entry)),
-      slots_(frames_max * index_page_slots),
-      frames_(frames_max) {
-  for (std::size_t i = 0; i < frames_max; ++i) frames_[i].slots = slots_.data() + i * index_page_slots;
-}
+    : pages_max_(slots_max / index_page_slots + 3), directory_(pages_max_ * sizeof(Entry)), frames_(frames_max) {}
 
 SlotIndex::Entry& SlotIndex::entry(std::uint64_t page) const {
   CHECK(page >= first_page_ && page <= open_page_);
@@ -34,10 +29,11 @@ SlotIndex::Entry SlotIndex::directory(std::uint64_t page) const {
 }
 
 const SlotIndex::Frame* SlotIndex::frame_of(std::uint64_t page) const {
-  for (const Frame& frame : frames_) {
-    if (frame.page != page) continue;
-    frame.used = ++clock_;
-    return &frame;
+  for (std::size_t i = frames_[recent_].page == page ? recent_ : 0; i < frames_.size(); ++i) {
+    if (frames_[i].page != page) continue;
+    frames_[i].used = ++clock_;
+    recent_ = i;
+    return &frames_[i];
   }
   return nullptr;
 }
@@ -56,8 +52,8 @@ SlotIndex::Frame& SlotIndex::take_frame(std::uint64_t page) {
     }
   }
   CHECK(oldest != nullptr);  // far fewer than frames_max wait for the journal
+  mark(*oldest, false);
   oldest->page = page;
-  oldest->is_dirty = false;
   oldest->number = {};
   oldest->used = ++clock_;
   return *oldest;
@@ -76,7 +72,7 @@ void SlotIndex::append(Slot slot, Lsn base, wire::Chain chain, Checksum checksum
   frame->slots[place] = {base, record.location, checksum, record.number};
   commit_ = slot;
   if (place + 1 < index_page_slots) return;
-  frame->is_dirty = true;
+  mark(*frame, true);
   ++open_page_;
   entry(open_page_) = {};
 }
@@ -114,15 +110,12 @@ std::optional<Slot> SlotIndex::find(Lsn lsn) const {
 }
 
 std::optional<std::uint64_t> SlotIndex::page_to_stage() const {
+  if (dirty_ == 0) return std::nullopt;
   std::optional<std::uint64_t> oldest;
   for (const Frame& frame : frames_) {
     if (frame.is_dirty) oldest = std::min(oldest.value_or(no_page), frame.page);
   }
   return oldest;
-}
-
-std::size_t SlotIndex::unstaged() const {
-  return static_cast<std::size_t>(std::ranges::count_if(frames_, &Frame::is_dirty));
 }
 
 void SlotIndex::write_page(std::uint64_t page, MutableBytes to) const {
@@ -139,7 +132,7 @@ void SlotIndex::write_page(std::uint64_t page, MutableBytes to) const {
 void SlotIndex::staged(std::uint64_t page, const storage::Journal::Staged& record) {
   Frame* frame = frame_of(page);
   CHECK(frame != nullptr);
-  frame->is_dirty = false;
+  mark(*frame, false);
   frame->number = record.number;
   entry(page).location = record.location;
 }
@@ -168,7 +161,13 @@ void SlotIndex::lies_at(std::uint64_t page, storage::Location location) {
 
 void SlotIndex::forget(Frame& frame) {
   frame.page = no_page;
-  frame.is_dirty = false;
+  mark(frame, false);
+}
+
+void SlotIndex::mark(Frame& frame, bool is_dirty) {
+  if (frame.is_dirty) --dirty_;
+  if (is_dirty) ++dirty_;
+  frame.is_dirty = is_dirty;
 }
 
 void SlotIndex::moved(Slot slot, const storage::Journal::Staged& record) {
@@ -176,20 +175,20 @@ void SlotIndex::moved(Slot slot, const storage::Journal::Staged& record) {
   CHECK(frame != nullptr);
   frame->slots[place_of(slot)].location = record.location;
   frame->slots[place_of(slot)].number = record.number;
-  if (page_of(slot) < open_page_) frame->is_dirty = true;
+  if (page_of(slot) < open_page_) mark(*frame, true);
 }
 
 void SlotIndex::restage(std::uint64_t page) {
   Frame* frame = frame_of(page);
   CHECK(frame != nullptr && page < open_page_);
-  frame->is_dirty = true;
+  mark(*frame, true);
 }
 
 void SlotIndex::rebuilt(std::uint64_t page, std::span<const IndexedSlot> slots) {
   CHECK(page >= first_page_ && page < open_page_ && slots.size() == index_page_slots);
   Frame& frame = take_frame(page);
-  std::ranges::copy(slots, frame.slots);
-  frame.is_dirty = true;
+  std::ranges::copy(slots, frame.slots.begin());
+  mark(frame, true);
 }
 
 void SlotIndex::trim(Slot first) {
@@ -222,8 +221,7 @@ void SlotIndex::reset_behind(Slot commit, Lsn tail, wire::Chain chain) {
   const std::uint64_t page = page_of(commit + 1);
   reset(page, commit + 1);
   Frame& frame = take_frame(page);
-  std::ranges::fill(std::span(frame.slots, index_page_slots),
-                    IndexedSlot{.base = tail, .location = {}, .checksum = {}, .number = {}});
+  std::ranges::fill(frame.slots, IndexedSlot{.base = tail, .location = {}, .checksum = {}, .number = {}});
   entry(page) = {tail, chain, {}};
   commit_ = commit;
 }

@@ -55,7 +55,7 @@ class SlotIndex {
 
   // Pages and the journal. A page to be staged: a full one, or one whose record has moved.
   [[nodiscard]] std::optional<std::uint64_t> page_to_stage() const;
-  [[nodiscard]] std::size_t unstaged() const;
+  [[nodiscard]] std::size_t unstaged() const { return dirty_; }
   void write_page(std::uint64_t page, MutableBytes to) const;  // index_page_bytes
   void staged(std::uint64_t page, const storage::Journal::Staged& record);
   void set_durable(PersistNumber durable) { durable_ = durable; }
@@ -108,21 +108,23 @@ class SlotIndex {
     bool is_dirty = false;  // must be staged
     PersistNumber number;   // of its record: may be forgotten once durable
     mutable std::uint64_t used = 0;
-    IndexedSlot* slots = nullptr;  // index_page_slots, in slots_: every poll looks at all frames, so those lie close together
+    std::array<IndexedSlot, index_page_slots> slots;
   };
   static constexpr std::uint64_t no_page = UINT64_MAX;
 
   [[nodiscard]] const Frame* frame_of(std::uint64_t page) const;
   [[nodiscard]] Frame* frame_of(std::uint64_t page);
   [[nodiscard]] Frame& take_frame(std::uint64_t page);
-  static void forget(Frame& frame);
+  void forget(Frame& frame);
+  void mark(Frame& frame, bool is_dirty);
   [[nodiscard]] Entry& entry(std::uint64_t page) const;
 
   std::uint64_t pages_max_;
   storage::AlignedBuffer directory_;  // a ring of Entry: page p at p % pages_max_
-  std::vector<IndexedSlot> slots_;
   std::vector<Frame> frames_;
+  mutable std::size_t recent_ = 0;   // the frame that was found last: most likely it is wanted again
   mutable std::uint64_t clock_ = 0;  // of uses
+  std::size_t dirty_ = 0;            // frames that must be staged: every poll asks
   std::uint64_t first_page_ = 0;
   std::uint64_t open_page_ = 0;
   Slot first_{1};
