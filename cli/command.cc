@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <nlohmann/json.hpp>
 
 #include "client/address.h"
 
@@ -52,6 +53,12 @@ std::string check_lsn(const std::string& text) {
 
 void add_format_option(CLI::App& command, std::string& format) {
   command.add_option("--format", format, "table or json")->check(CLI::IsMember({"table", "json"}))->capture_default_str();
+}
+
+int print_lsn(std::string_view key, Lsn lsn, std::string_view format) {
+  const bool is_json = format == "json";
+  std::puts(is_json ? nlohmann::json{{key, lsn.value()}}.dump().c_str() : std::to_string(lsn.value()).c_str());
+  return finish_output(exit_done);
 }
 
 int finish_output(int code) {

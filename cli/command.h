@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include <CLI/CLI.hpp>
 
@@ -55,6 +56,9 @@ std::string check_lsn(const std::string& text);
 
 // --format table|json
 void add_format_option(CLI::App& command, std::string& format);
+
+// Prints the LSN that a command was run for: alone, or as {"KEY": LSN}.
+int print_lsn(std::string_view key, Lsn lsn, std::string_view format);
 
 // Flushes stdout; a full disk or a closed pipe is a failure like any other.
 int finish_output(int code);

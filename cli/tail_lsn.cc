@@ -1,7 +1,4 @@
 // synod tail-lsn: the LSN of the next entry, linearizable.
-#include <fmt/format.h>
-#include <nlohmann/json.hpp>
-
 #include "cli/command.h"
 
 namespace synod::cli {
@@ -17,12 +14,7 @@ struct TailLsn {
     if (!client) return failed(client.error().text);
     const auto tail = (*client)->tail();
     if (!tail) return failed(tail.error().text);
-    if (format == "json") {
-      fmt::print("{}\n", nlohmann::json{{"tail_lsn", tail->value()}}.dump());
-    } else {
-      fmt::print("{}\n", tail->value());
-    }
-    return finish_output(exit_done);
+    return print_lsn("tail_lsn", *tail, format);
   }
 };
 

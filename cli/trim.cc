@@ -1,6 +1,5 @@
 // synod trim: entries below an LSN may go.
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "cli/command.h"
 
@@ -24,12 +23,7 @@ struct Trim {
     }
     const auto first_kept = (*client)->trim(Lsn(to));
     if (!first_kept) return failed(first_kept.error().text);
-    if (format == "json") {
-      fmt::print("{}\n", nlohmann::json{{"trim_lsn", first_kept->value()}}.dump());
-    } else {
-      fmt::print("{}\n", first_kept->value());
-    }
-    return finish_output(exit_done);
+    return print_lsn("trim_lsn", *first_kept, format);
   }
 };
 

@@ -12,12 +12,6 @@ import subprocess
 import sys
 import time
 
-# Bugs in features that are not there yet.
-LATER = {
-    "recycled-is-current": "needs recycled segments",
-    "promise-lost-in-recycle": "needs recycled segments",
-}
-
 
 def hunt(sim, name, seeds, jobs):
     """The line that `sim` prints about the first failure, or None; seeds that were run; seconds."""
@@ -74,9 +68,6 @@ def main():
             survivors.append(name)
         verdict = f"{found.group(2)} (seed {found.group(1)})" if found else "not caught"
         print(f"{name:<30} {ran:>6} {seconds:>8.1f}  {verdict:<60} {explored}", flush=True)
-    if not arguments.names:
-        for name, why in LATER.items():
-            print(f"{name:<30} {'':>6} {'':>8}  later: {why}")
     print(f"{len(arguments.names or known) - len(survivors)} caught, {len(survivors)} not caught")
     sys.exit(1 if survivors else 0)
 

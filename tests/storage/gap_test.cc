@@ -288,48 +288,46 @@ TEST(Gap, the_first_block_of_the_disk) {
   EXPECT_EQ(slots_of(opened), slots_but(8, 0, 0));
 }
 
-TEST(Gap, farther_than_evidence_is_searched_for_it_is_found_by_a_segments_head) {
-  constexpr std::uint64_t segment = 16U << 20;
-  const auto memory = make_memory(8, segment);
+constexpr std::uint64_t large_segment = 16U << 20;
+
+JournalLimits large_limits() {
   JournalLimits limits = small_limits;
   limits.block_bytes_max = 1U << 20;
   limits.block_bytes_target = 1U << 20;
-  {
-    const auto opened = open(DeviceRef(*memory), limits);
-    for (std::uint64_t slot = 1; slot <= 95; ++slot) {
-      stage(*opened.journal, vote(slot, 1, 1'000'000));
-      drain(*opened.journal, told(slot));
-    }
+  return limits;
+}
+
+// 95 blocks of a mebibyte, over seven of eight segments.
+std::unique_ptr<MemoryDevice> make_large_chain() {
+  auto memory = make_memory(8, large_segment);
+  const auto opened = open(DeviceRef(*memory), large_limits());
+  for (std::uint64_t slot = 1; slot <= 95; ++slot) {
+    stage(*opened.journal, vote(slot, 1, 1'000'000));
+    drain(*opened.journal, told(slot));
   }
+  return memory;
+}
+
+TEST(Gap, farther_than_evidence_is_searched_for_it_is_found_by_a_segments_head) {
+  const auto memory = make_large_chain();
   erase(memory->contents().subspan(segments_offset + (2U << 20), evidence_bytes + (2U << 20)));
-  const auto opened = open(DeviceRef(*memory), limits);
+  const auto opened = open(DeviceRef(*memory), large_limits());
   ASSERT_TRUE(opened.journal) << opened.error;
   ASSERT_EQ(opened.gaps.size(), 1U);
   EXPECT_GT(opened.gaps[0].next_offset, opened.gaps[0].offset + evidence_bytes);
-  EXPECT_EQ((opened.gaps[0].next_offset - segments_offset) % segment, 0U);
+  EXPECT_EQ((opened.gaps[0].next_offset - segments_offset) % large_segment, 0U);
   EXPECT_EQ(slots_of(opened).back(), 95U);
 }
 
 TEST(Gap, a_damaged_head_is_passed_over_for_the_next_one) {
-  constexpr std::uint64_t segment = 16U << 20;
-  const auto memory = make_memory(8, segment);
-  JournalLimits limits = small_limits;
-  limits.block_bytes_max = 1U << 20;
-  limits.block_bytes_target = 1U << 20;
-  {
-    const auto opened = open(DeviceRef(*memory), limits);
-    for (std::uint64_t slot = 1; slot <= 95; ++slot) {
-      stage(*opened.journal, vote(slot, 1, 1'000'000));
-      drain(*opened.journal, told(slot));
-    }
-  }
+  const auto memory = make_large_chain();
   // All is gone up to the fifth segment, whose head has a good header and damaged records; the sixth is whole.
-  erase(memory->contents().subspan(segments_offset + (2U << 20), 4 * segment - (2U << 20)));
-  erase(memory->contents().subspan(segments_offset + 4 * segment + 4096, segment - 4096));
-  const auto opened = open(DeviceRef(*memory), limits);
+  erase(memory->contents().subspan(segments_offset + (2U << 20), 4 * large_segment - (2U << 20)));
+  erase(memory->contents().subspan(segments_offset + 4 * large_segment + 4096, large_segment - 4096));
+  const auto opened = open(DeviceRef(*memory), large_limits());
   ASSERT_TRUE(opened.journal) << opened.error;
   ASSERT_EQ(opened.gaps.size(), 1U);
-  EXPECT_EQ(opened.gaps[0].next_offset, segments_offset + 5 * segment);
+  EXPECT_EQ(opened.gaps[0].next_offset, segments_offset + 5 * large_segment);
   EXPECT_EQ(slots_of(opened).back(), 95U);
 }
 
