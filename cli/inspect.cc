@@ -66,7 +66,7 @@ class Inspect {
   int run(const std::string& what) {
     const auto image = replica::JournalImage::open(data, live);
     if (!image) return failed(image.error().text);
-    replica::ImageDevice device(*image, false);
+    replica::ImageDevice device(*image);
     const storage::DeviceRef ref(device);
     const auto superblock = replica::read_superblock(ref);
     if (!superblock) return failed(superblock.error().text);
@@ -123,8 +123,8 @@ class Inspect {
   [[nodiscard]] Result<json> record(const replica::JournalImage& image, const storage::Superblock& superblock) const {
     std::uint64_t wanted = 0;
     std::from_chars(lsn.data(), lsn.data() + lsn.size(), wanted);
-    replica::ImageDevice stream(image, true);
-    replica::ImageDevice random(image, false);
+    replica::ImageDevice stream(image);
+    replica::ImageDevice random(image);
     replica::StoredIndex index{storage::DeviceRef(stream), storage::DeviceRef(random), superblock};
     const auto slot = slot_of(index, Lsn(wanted));
     if (!slot) return std::unexpected(slot.error());

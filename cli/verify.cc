@@ -55,8 +55,8 @@ struct Verify {
   [[nodiscard]] int run() const {
     const auto image = replica::JournalImage::open(data, live);
     if (!image) return failed(image.error().text);
-    replica::ImageDevice stream(*image, true);
-    replica::ImageDevice random(*image, false);
+    replica::ImageDevice stream(*image);
+    replica::ImageDevice random(*image);
     const bool terminal = ::isatty(STDERR_FILENO) == 1;
     auto shown = std::chrono::steady_clock::now();
     const auto report = replica::audit(storage::DeviceRef(stream), storage::DeviceRef(random), [&](std::uint64_t offset) {

@@ -53,7 +53,8 @@ struct AuditReport {
 // Called now and then with the bytes that were checked.
 using AuditProgress = std::function<void(std::uint64_t)>;
 
-// `stream` is read from one end to the other, `random` record by record; both show the same bytes. An error: this is no journal.
+// `stream` is read from one end to the other, `random` record by record; both show the same bytes, and are two devices, since
+// what `stream` reads ahead is in flight while `random` is used. An error: this is no journal.
 [[nodiscard]] Result<AuditReport> audit(storage::DeviceRef stream, storage::DeviceRef random, const AuditProgress& progress);
 
 // The slot index as it lies in a journal: the newest copy of each page, from the newest checkpoint's directory and from behind

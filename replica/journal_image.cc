@@ -8,20 +8,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
 
+#include "storage/aligned_buffer.h"
 #include "storage/layout.h"
 #include "storage/superblock.h"
 
 namespace synod::replica {
 
 namespace {
-
-constexpr std::uint64_t chunk_bytes = 4U << 20;
-constexpr std::uint64_t chunks_ahead = 4;  // asked for behind the one that is used
-constexpr std::uint64_t chunks_kept = 4;   // before it: a block may begin there
 
 struct OpenFile {
   storage::Descriptor file;
@@ -84,6 +82,7 @@ Result<> JournalImage::add_segments(const std::string& directory) {
     ready_bytes_ = geometry.end_of(index);
   }
   size_bytes_ = geometry.end();
+  segment_bytes_ = geometry.segment_bytes;
   return {};
 }
 
@@ -104,18 +103,46 @@ int JournalImage::read(std::uint64_t offset, MutableBytes to) const {
   return to.empty() ? 0 : EIO;
 }
 
-ImageDevice::ImageDevice(const JournalImage& image, bool reads_ahead)
+std::optional<JournalImage::Place> JournalImage::locate(std::uint64_t offset, std::uint64_t bytes) const {
+  const auto behind = std::ranges::upper_bound(parts_, offset, {}, &Part::start);
+  const Part& part = *std::prev(behind);  // the first one starts at 0
+  const std::uint64_t end = behind == parts_.end() ? size_bytes_ : behind->start;
+  if (offset >= end || bytes > end - offset) return std::nullopt;
+  return Place{part.file.fd(), offset - part.start};
+}
+
+ImageDevice::ImageDevice(const JournalImage& image)
     : image_(image),
-      info_{.block_bytes = storage::device_block_bytes, .size_bytes = image.size_bytes(), .stable = true, .description = "image"},
-      reads_ahead_(reads_ahead) {}
+      info_{.block_bytes = storage::device_block_bytes,
+            .size_bytes = image.size_bytes(),
+            .segment_bytes = image.segment_bytes(),
+            .stable = true,
+            .description = "image"} {
+  has_ring_ = io_uring_queue_init(reads_max, &ring_, 0) == 0;
+  for (std::size_t i = 0; has_ring_ && i < reads_max; ++i) free_.push_back(i);
+}
+
+ImageDevice::~ImageDevice() {
+  if (has_ring_) io_uring_queue_exit(&ring_);
+}
 
 void ImageDevice::write_durable(std::uint64_t, Bytes, std::uint64_t token) {
   finished_.push_back({.token = token, .error = EROFS});
 }
 
 void ImageDevice::read(std::uint64_t offset, MutableBytes to, std::uint64_t token) {
-  const int error = reads_ahead_ ? read_from_chunks(offset, to) : image_.read(offset, to);
-  finished_.push_back({.token = token, .error = error});
+  const auto place = image_.locate(offset, to.size());
+  if (free_.empty() || !place) return finished_.push_back({.token = token, .error = image_.read(offset, to)});
+  const std::size_t index = free_.back();
+  free_.pop_back();
+  reads_[index] = {token, to.size()};
+  io_uring_sqe* const entry = io_uring_get_sqe(&ring_);  // there is one for each read
+  io_uring_prep_read(entry, place->fd, to.data(), static_cast<unsigned>(to.size()), place->offset);
+  entry->user_data = index;
+}
+
+void ImageDevice::submit() {
+  if (has_ring_ && io_uring_sq_ready(&ring_) != 0) (void)io_uring_submit(&ring_);
 }
 
 std::size_t ImageDevice::poll(std::span<storage::Completion> out) {
@@ -124,70 +151,18 @@ std::size_t ImageDevice::poll(std::span<storage::Completion> out) {
     out[count] = finished_.front();
     finished_.pop_front();
   }
+  const bool has_reads = has_ring_ && free_.size() < reads_max;
+  if (!has_reads) return count;
+  io_uring_cqe* entry = nullptr;
+  if (count == 0 && io_uring_wait_cqe(&ring_, &entry) != 0) return 0;
+  for (; count < out.size() && io_uring_peek_cqe(&ring_, &entry) == 0; ++count) {
+    const Read& read = reads_[entry->user_data];
+    const bool is_whole = entry->res >= 0 && static_cast<std::uint64_t>(entry->res) == read.bytes;
+    out[count] = {.token = read.token, .error = is_whole ? 0 : EIO};
+    free_.push_back(entry->user_data);
+    io_uring_cqe_seen(&ring_, entry);
+  }
   return count;
-}
-
-ImageDevice::Chunk ImageDevice::read_chunk(const JournalImage& image, std::uint64_t offset, std::size_t bytes,
-                                           storage::AlignedBuffer buffer) {
-  Chunk chunk{std::move(buffer), bytes, {}};
-  const MutableBytes to = chunk.buffer.bytes().first(bytes);
-  if (image.read(offset, to) == 0) return chunk;
-  chunk.bad.resize(bytes / storage::device_block_bytes);
-  for (std::size_t i = 0; i < chunk.bad.size(); ++i) {
-    const std::size_t at = i * storage::device_block_bytes;
-    chunk.bad[i] = image.read(offset + at, to.subspan(at, storage::device_block_bytes)) != 0;
-  }
-  return chunk;
-}
-
-void ImageDevice::ask(std::uint64_t index) {
-  const std::uint64_t offset = index * chunk_bytes;
-  if (offset >= image_.ready_bytes() || asked_.contains(index) || chunks_.contains(index)) return;
-  const std::uint64_t left = (image_.ready_bytes() - offset) / storage::device_block_bytes * storage::device_block_bytes;
-  if (free_.empty()) {
-    free_.emplace_back(chunk_bytes);
-    free_.back().prefer_huge_pages();
-  }
-  asked_.emplace(index, std::async(std::launch::async, read_chunk, std::cref(image_), offset, std::min(chunk_bytes, left),
-                                   std::move(free_.back())));
-  free_.pop_back();
-}
-
-const ImageDevice::Chunk& ImageDevice::chunk(std::uint64_t index) {
-  for (auto asked = asked_.begin(); asked != asked_.end();) {
-    const bool is_near = asked->first >= index && asked->first <= index + chunks_ahead;
-    if (!is_near) free_.push_back(std::move(asked->second.get().buffer));
-    asked = is_near ? std::next(asked) : asked_.erase(asked);
-  }
-  for (auto kept = chunks_.begin(); kept != chunks_.end();) {
-    const bool is_near = kept->first + chunks_kept >= index && kept->first <= index + chunks_ahead;
-    if (!is_near) free_.push_back(std::move(kept->second.buffer));
-    kept = is_near ? std::next(kept) : chunks_.erase(kept);
-  }
-  for (std::uint64_t at = index; at <= index + chunks_ahead; ++at) ask(at);
-  if (const auto asked = asked_.find(index); asked != asked_.end()) {
-    chunks_.insert_or_assign(index, asked->second.get());
-    asked_.erase(asked);
-  }
-  return chunks_.at(index);
-}
-
-int ImageDevice::read_from_chunks(std::uint64_t offset, MutableBytes to) {
-  if (offset + to.size() > image_.ready_bytes()) return EIO;
-  while (!to.empty()) {
-    const Chunk& from = chunk(offset / chunk_bytes);
-    const std::uint64_t at = offset % chunk_bytes;
-    const std::size_t count = std::min<std::uint64_t>(to.size(), chunk_bytes - at);
-    if (at + count > from.bytes) return EIO;
-    for (std::uint64_t i = at / storage::device_block_bytes; !from.bad.empty() && i * storage::device_block_bytes < at + count;
-         ++i) {
-      if (from.bad[i]) return EIO;
-    }
-    copy(to, from.buffer.bytes().subspan(at, count));
-    offset += count;
-    to = to.subspan(count);
-  }
-  return 0;
 }
 
 }  // namespace synod::replica

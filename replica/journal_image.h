@@ -4,16 +4,16 @@
 // Nothing is written, and no lock is kept: a shared one is tried, which says whether a replica is running here.
 #pragma once
 
+#include <liburing.h>
+
+#include <array>
 #include <cstdint>
 #include <deque>
-#include <future>
-#include <map>
-#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
-#include "storage/aligned_buffer.h"
 #include "storage/device.h"
 #include "storage/file.h"
 
@@ -29,6 +29,14 @@ class JournalImage {
   [[nodiscard]] std::uint64_t ready_bytes() const { return ready_bytes_; }
   // An errno, or 0. For any thread. What lies behind the end of a file (one that was cut off) is an error.
   [[nodiscard]] int read(std::uint64_t offset, MutableBytes to) const;
+  // Not 0: a file per segment.
+  [[nodiscard]] std::uint64_t segment_bytes() const { return segment_bytes_; }
+  // In which file it lies. Nothing: not in one alone.
+  struct Place {
+    int fd = -1;
+    std::uint64_t offset = 0;
+  };
+  [[nodiscard]] std::optional<Place> locate(std::uint64_t offset, std::uint64_t bytes) const;
 
  private:
   struct Part {
@@ -41,39 +49,40 @@ class JournalImage {
   std::vector<Part> parts_;  // in the order of `start`, back to back
   std::uint64_t size_bytes_ = 0;
   std::uint64_t ready_bytes_ = 0;
+  std::uint64_t segment_bytes_ = 0;
 };
 
-// An image as a device, so that recovery's own code reads it. With read-ahead, large pieces are read by threads while the caller
-// checks what came before. Thread: one.
+// An image as a device, so that recovery's own code reads it. Where io_uring is refused, as in many containers, read() itself
+// reads, and nothing is read ahead. poll() waits when nothing has finished: a tool has nothing else to do meanwhile, and others
+// may need the CPU. Thread: one.
 class ImageDevice {
  public:
-  ImageDevice(const JournalImage& image, bool reads_ahead);
+  explicit ImageDevice(const JournalImage& image);
+  ~ImageDevice();
+  ImageDevice(const ImageDevice&) = delete;
+  ImageDevice& operator=(const ImageDevice&) = delete;
 
   void write_durable(std::uint64_t offset, Bytes data, std::uint64_t token);  // refused: EROFS
   void read(std::uint64_t offset, MutableBytes to, std::uint64_t token);
-  void submit() {}
+  void submit();
   [[nodiscard]] std::size_t poll(std::span<storage::Completion> out);
   [[nodiscard]] const storage::DeviceInfo& info() const { return info_; }
   [[nodiscard]] std::uint64_t ready_bytes() const { return image_.ready_bytes(); }
 
  private:
-  struct Chunk {
-    storage::AlignedBuffer buffer;
-    std::size_t bytes = 0;
-    std::vector<bool> bad;  // device blocks that cannot be read; empty: all can
+  static constexpr std::size_t reads_max = 32;  // of the ring; whatever is asked for beyond is read at once
+  struct Read {
+    std::uint64_t token = 0;
+    std::uint64_t bytes = 0;
   };
-  static Chunk read_chunk(const JournalImage& image, std::uint64_t offset, std::size_t bytes, storage::AlignedBuffer buffer);
-  void ask(std::uint64_t index);
-  const Chunk& chunk(std::uint64_t index);
-  [[nodiscard]] int read_from_chunks(std::uint64_t offset, MutableBytes to);
 
   const JournalImage& image_;
   storage::DeviceInfo info_;
-  bool reads_ahead_;
-  std::map<std::uint64_t, std::future<Chunk>> asked_;
-  std::map<std::uint64_t, Chunk> chunks_;
-  std::vector<storage::AlignedBuffer> free_;  // used again: fresh memory costs a page fault each 4 KiB
-  std::deque<storage::Completion> finished_;
+  io_uring ring_{};
+  bool has_ring_ = false;
+  std::array<Read, reads_max> reads_;  // in flight, but those in `free_`
+  std::vector<std::size_t> free_;
+  std::deque<storage::Completion> finished_;  // without the ring
 };
 
 }  // namespace synod::replica

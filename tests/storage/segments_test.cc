@@ -109,6 +109,25 @@ TEST_F(Segments, a_reader_stops_at_files_and_sees_zeros_where_nothing_is_ready) 
   EXPECT_TRUE(is_zero(behind));
 }
 
+TEST_F(Segments, reading_ahead_goes_on_from_file_to_file) {
+  const auto device = open_directory(path(), unhurried);
+  ASSERT_TRUE(device) << device.error().text;
+  const std::uint64_t end = (*device)->ready_bytes();
+  constexpr std::uint64_t step = BlockReader::sequential - device_block_bytes;  // so that windows and views meet everywhere
+  std::uint64_t seed = 0;
+  for (std::uint64_t at = segments_offset; at < end; at += step) write_pattern(DeviceRef(**device), at, ++seed);
+  BlockReader reader(DeviceRef(**device), end);
+  seed = 0;
+  for (std::uint64_t at = segments_offset; at < end; at += device_block_bytes) {
+    const Bytes seen = reader.view(at, device_block_bytes);
+    if ((at - segments_offset) % step == 0) {
+      ASSERT_TRUE(std::ranges::equal(seen, pattern(device_block_bytes, ++seed))) << at;
+    } else {
+      ASSERT_TRUE(is_zero(seen)) << at;
+    }
+  }
+}
+
 TEST_F(Segments, a_write_over_the_end_of_a_segment_is_a_bug) {
   const auto device = open_directory(path(), unhurried);
   ASSERT_TRUE(device) << device.error().text;
