@@ -13,7 +13,7 @@ namespace synod::cli {
 
 namespace {
 
-nlohmann::json to_json(const replica::AuditReport& report) {
+nlohmann::json to_json(const replica::AuditReport& report, double seconds) {
   nlohmann::json findings = nlohmann::json::array();
   for (const auto& finding : report.findings) {
     findings.push_back({{"severity", finding.is_error ? "error" : "warning"}, {"text", finding.text}});
@@ -22,6 +22,7 @@ nlohmann::json to_json(const replica::AuditReport& report) {
           {"blocks", report.blocks},
           {"records", report.records},
           {"bytes", report.bytes},
+          {"seconds", seconds},
           {"index_pages", report.pages},
           {"index_slots", report.slots},
           {"trim", report.trim.value()},
@@ -32,12 +33,13 @@ nlohmann::json to_json(const replica::AuditReport& report) {
           {"findings", findings}};
 }
 
-void print_table(const replica::AuditReport& report) {
+void print_table(const replica::AuditReport& report, double seconds) {
   for (const auto& finding : report.findings) fmt::print("{}: {}\n", finding.is_error ? "error" : "warning", finding.text);
   const std::uint64_t hidden = report.errors + report.warnings - report.findings.size();
   if (hidden > 0) fmt::print("... and {} more\n", hidden);
-  fmt::print("{} blocks, {} records, {:.1f} MiB; {} index pages, {} slots; kept from slot {}, committed up to {}; {}\n",
-             report.blocks, report.records, static_cast<double>(report.bytes) / (1 << 20), report.pages, report.slots,
+  const double mebibytes = static_cast<double>(report.bytes) / (1 << 20);
+  fmt::print("{} blocks, {} records, {:.1f} MiB in {:.2f} s ({:.0f} MiB/s); {} index pages, {} slots; kept from slot {}, committed up to {}; {}\n",
+             report.blocks, report.records, mebibytes, seconds, mebibytes / seconds, report.pages, report.slots,
              report.trim.value(), report.commit.value(), report.has_checkpoint ? "with a checkpoint" : "without a checkpoint");
   if (report.is_whole()) {
     fmt::print("whole{}\n",
@@ -58,19 +60,21 @@ struct Verify {
     replica::ImageDevice stream(*image);
     replica::ImageDevice random(*image);
     const bool terminal = ::isatty(STDERR_FILENO) == 1;
-    auto shown = std::chrono::steady_clock::now();
+    const auto begin = std::chrono::steady_clock::now();
+    auto shown = begin;
     const auto report = replica::audit(storage::DeviceRef(stream), storage::DeviceRef(random), [&](std::uint64_t offset) {
       const auto now = std::chrono::steady_clock::now();
       if (!terminal || now - shown < std::chrono::milliseconds(200)) return;
       shown = now;
       fmt::print(stderr, "\rchecking at {} of {} MiB\x1b[K", offset >> 20, image->size_bytes() >> 20);
     });
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
     if (terminal) fmt::print(stderr, "\r\x1b[K");
     if (!report) return failed(report.error().text);
     if (format == "json") {
-      fmt::print("{}\n", to_json(*report).dump());
+      fmt::print("{}\n", to_json(*report, seconds.count()).dump());
     } else {
-      print_table(*report);
+      print_table(*report, seconds.count());
     }
     return finish_output(report->is_whole() ? exit_done : exit_failed);
   }
