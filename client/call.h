@@ -30,6 +30,8 @@ class Call {
                   std::uint64_t now_us, std::uint64_t timeout_us);
   void start_status(std::uint64_t request, const Peer& replica, std::uint64_t now_us, std::uint64_t timeout_us);
   void cancel() { state_ = CallState::idle; }
+  // The deadline counts from now on. `timeout_us` 0: never expires.
+  void renew_deadline(std::uint64_t now_us, std::uint64_t timeout_us) { expires_us_ = timeout_us == 0 ? 0 : now_us + timeout_us; }
 
   [[nodiscard]] CallState state() const { return state_; }
   [[nodiscard]] bool waiting() const { return state_ == CallState::waiting; }
@@ -47,6 +49,8 @@ class Call {
   [[nodiscard]] wire::StatusAnswer status() const { return load<wire::StatusAnswer>(answer_); }
   [[nodiscard]] wire::ReadAnswer read() const { return load<wire::ReadAnswer>(answer_); }
   [[nodiscard]] Bytes entries() const { return entries_; }  // of a read, valid until the next start
+  // Takes them, for a caller that starts the next read before it is done with them.
+  void swap_entries(std::vector<std::byte>& other) { entries_.swap(other); }
 
   // True if the message belonged to this call. `leader` may be null for calls to a given replica.
   bool on_message(const dataplane::Message& message, LeaderSearch* leader, std::uint64_t now_us);

@@ -208,17 +208,29 @@ Result<Lsn> Client::read(Lsn from, Lsn to, const Visit& visit, std::optional<Rep
     if (!peer) return fail(fmt::format("replica {} has no address: name it in the list of addresses", replica->value()));
   }
   Call& call = session_.call();
-  while (from < to) {
+  const auto ask = [&] {
     call.start_read(session_.next_request(), from, to, read_bytes_max, peer, monotonic_us(), options_.timeout_us);
+  };
+  if (from < to) ask();
+  while (from < to) {
+    call.renew_deadline(monotonic_us(), options_.timeout_us);  // visiting may have taken long
     if (auto done = finish_call("read"); !done) return std::unexpected(done.error());
-    if (call.read().count == 0) break;
-    Bytes entries = call.entries();
-    for (std::uint32_t i = 0; i < call.read().count; ++i) {
-      const wire::EntrySplit split = wire::split_entry(entries);
-      const bool more = visit(from, split.payload);
-      entries = split.rest;
-      ++from;
-      if (!more) return from;
+    const std::uint32_t count = call.read().count;
+    if (count == 0) break;
+    // The next answer comes while this one is visited.
+    call.swap_entries(entries_);
+    Lsn lsn = from;
+    from = from + count;
+    if (from < to) ask();
+    (void)turn();
+    for (Bytes rest = entries_; lsn < from;) {
+      const wire::EntrySplit split = wire::split_entry(rest);
+      rest = split.rest;
+      const bool more = visit(lsn, split.payload);
+      ++lsn;
+      if (more) continue;
+      call.cancel();
+      return lsn;
     }
   }
   return from;

@@ -62,7 +62,8 @@ class Client {
 
   // Visits committed entries [from, to) in order until `visit` returns false. Ends early where the replica asked has no more;
   // returns the LSN behind the last entry visited. An error if `from` is trimmed, or the log is trimmed past the reader on its
-  // way: then first_kept() says where reading can go on. Entries between were not visited.
+  // way: then first_kept() says where reading can go on. Entries between were not visited. `visit` must not use this client: the
+  // next read is under way.
   using Visit = std::function<bool(Lsn, Bytes)>;
   [[nodiscard]] Result<Lsn> read(Lsn from, Lsn to, const Visit& visit, std::optional<ReplicaId> replica = {});
 
@@ -95,6 +96,7 @@ class Client {
   std::vector<Call> status_calls_;  // one a replica
   OnAppended on_appended_;
   std::uint64_t submitted_ = 0;
+  std::vector<std::byte> entries_;  // that are being visited
 };
 
 }  // namespace synod::client

@@ -216,7 +216,7 @@ bool Node::poll_once(std::uint64_t now_us) {
   drain();
   answer_tails();
   upkeep();
-  reads_.start(durable_slot(), engine_.promised(), engine_.commit());
+  reads_.start(durable_slot(), log_.tail(), engine_.promised(), engine_.commit());
   return packets > 0 || journal_->durable() != before || (!failed_ && !journal_->idle());
 }
 

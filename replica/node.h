@@ -85,6 +85,7 @@ class Node {
   [[nodiscard]] const storage::Journal& journal() const { return *journal_; }
   [[nodiscard]] const dataplane::Messenger& messenger() const { return messenger_; }
   [[nodiscard]] const NodeCounters& counters() const { return counters_; }
+  [[nodiscard]] const ReadCounters& read_counters() const { return reads_.counters(); }
   [[nodiscard]] const RepairCounters& repair_counters() const { return repairs_.counters(); }
   [[nodiscard]] const storage::ScrubProgress& scrub_progress() const { return scrub_.progress(); }
   // Places of lost blocks that are not closed yet, as far as they were found.

@@ -1,6 +1,10 @@
 // Reading the log back from the journal: for clients (by LSN) and for peers that catch up (by slot). The journal is the only
 // copy. A read needs the index page of its slot, and fetches it first if it is not in memory.
 //
+// An answer holds as many entries as fit, from several slots if their records are at hand. Who reads in order (read_streams.h)
+// finds them at hand: while it takes the records of one stretch of the journal, the next one is read. A stretch is a copy that
+// may be out of date, so each record in it is checked against the index like any other, and what does not pass is read alone.
+//
 // Requests wait in bounded queues; at most the journal's limit of reads is in flight. Peers get at most half of it, so that a
 // laggard does not starve readers. Thread: the node's. No heap after construction.
 #pragma once
@@ -13,11 +17,18 @@
 #include "base/ring.h"
 #include "consensus/effects.h"
 #include "dataplane/messenger.h"
+#include "replica/read_streams.h"
 #include "replica/slot_index.h"
 #include "storage/journal.h"
 #include "wire/client.h"
 
 namespace synod::replica {
+
+struct ReadCounters {
+  std::uint64_t answers = 0;          // to clients
+  std::uint64_t answers_at_once = 0;  // of those, from what was at hand
+  std::uint64_t stretches = 0;        // read ahead
+};
 
 class Reads {
  public:
@@ -33,7 +44,7 @@ class Reads {
   void serve(const consensus::Serve& serve);
 
   // Starts reads while there is room. `durable_slot`: records up to there can be read.
-  void start(Slot durable_slot, Ballot ballot, Slot commit);
+  void start(Slot durable_slot, Lsn tail, Ballot ballot, Slot commit);
   void on_read(const storage::ReadResult& result, Lsn tail);
   // Whether a page of the index is in memory. If not, it is read now or as soon as there is room: ask again.
   [[nodiscard]] bool has_page(std::uint64_t page);
@@ -47,11 +58,13 @@ class Reads {
   [[nodiscard]] std::optional<ReplicaId> next_below() { return std::exchange(below_, std::nullopt); }
   // The disk failed: nothing more becomes durable. Who waits asks again.
   void forget_waiting() { clients_.clear(); }
+  [[nodiscard]] const ReadCounters& counters() const { return counters_; }
 
  private:
   struct ClientRead {
     wire::Read request;
     dataplane::Route client;
+    bool is_alone = false;  // it has waited for a stretch: should its record still not be at hand, that alone is read
   };
   struct InFlight {
     enum class Kind : std::uint8_t { none, client, peer, page } kind = Kind::none;
@@ -65,9 +78,14 @@ class Reads {
   bool begin(InFlight& place, const InFlight& read);
   void on_page(const InFlight& read, const storage::ReadResult& result);
   void tell_unreadable(Slot slot, bool is_page);
-  void start_clients(Slot durable_slot);
-  void start_serves(Slot durable_slot);
-  void answer_client(const InFlight& read, const wire::RecordView& record, Lsn tail);
+  void start_clients();
+  void start_serves();
+  [[nodiscard]] bool take_up(ClientRead& client, Slot slot);
+  [[nodiscard]] bool is_ours(Slot slot, const wire::RecordView& record) const;
+  [[nodiscard]] std::optional<wire::RecordView> held(Slot slot);
+  [[nodiscard]] Lsn end_of(Slot slot) const;
+  [[nodiscard]] bool read_ahead(ReadStream& stream, Slot from);
+  void answer_client(const ClientRead& client, Slot slot, const wire::RecordView& first);
   void answer_peer(const InFlight& read, const wire::RecordView& record);
 
   dataplane::Messenger& messenger_;
@@ -81,6 +99,11 @@ class Reads {
   std::size_t peers_in_flight_ = 0;
   std::vector<std::optional<dataplane::Route>> routes_;  // by replica id; small ids
   std::vector<std::byte> answer_;
+  ReadStreams streams_;
+  ReadCounters counters_;
+  std::size_t answers_left_ = 0;  // from what is at hand, in this turn
+  Slot durable_slot_;
+  Lsn tail_;
   Ballot ballot_;
   Slot commit_;
 };

@@ -40,6 +40,8 @@ Journal::State::State(DeviceRef from_device, const JournalLimits& from_limits, c
       read_memory(read_buffer_bytes * from_limits.reads_in_flight),
       reads(from_limits.reads_in_flight),
       finished_reads(from_limits.reads_in_flight),
+      stretch_memory(read_buffer_bytes * from_limits.stretches),
+      stretches(from_limits.stretches),
       blocks_buffer(block_bytes_limit),
       aside_buffer(device_block_bytes) {
   reserve_bytes = std::min(reserve_bytes_max, geometry.segment_bytes / 4) / device_block_bytes * device_block_bytes;
@@ -49,6 +51,9 @@ Journal::State::State(DeviceRef from_device, const JournalLimits& from_limits, c
   for (std::uint32_t i = 0; i < limits.reads_in_flight; ++i) {
     reads[i].buffer = read_memory.bytes().subspan(i * read_buffer_bytes, read_buffer_bytes);
     free_reads.push_back(i);
+  }
+  for (std::size_t i = 0; i < stretches.size(); ++i) {
+    stretches[i].buffer = stretch_memory.bytes().subspan(i * read_buffer_bytes, read_buffer_bytes);
   }
 }
 
@@ -64,6 +69,7 @@ Journal::State::~State() {
   if (operations_in_flight == 0) return;
   block_memory.leak();
   read_memory.leak();
+  stretch_memory.leak();
   blocks_buffer.leak();
   aside_buffer.leak();
 }
@@ -204,6 +210,7 @@ void Journal::State::finish(const Completion& completion) {
       if (completion.error != 0) blocks_bytes = 0;
       return;
     case TokenKind::aside: finish_aside(completion.error); return;
+    case TokenKind::stretch: finish_stretch(number, completion.error); return;
   }
   CHECK(false);
 }

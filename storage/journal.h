@@ -117,6 +117,7 @@ struct JournalLimits {
   std::uint32_t block_bytes_target = 256U << 10;  // a block stops growing here
   std::uint32_t writes_in_flight = 4;
   std::uint32_t reads_in_flight = 16;
+  std::uint32_t stretches = 16;  // that are kept of what was read ahead
 };
 
 // A finished read. `record` points into the journal's buffer and is valid during the callback only; it has passed the
@@ -141,6 +142,7 @@ struct JournalCounters {
   std::uint64_t bytes_written = 0;  // with headers and padding
   std::uint64_t reads = 0;
   std::uint64_t reads_failed = 0;
+  std::uint64_t stretches_read = 0;
 };
 
 class Journal {
@@ -224,6 +226,20 @@ class Journal {
 
   // Asks for a record that is durable. False: too many reads are in flight; try after poll.
   [[nodiscard]] bool read(Location location, std::uint64_t token);
+  // Reading ahead. A stretch lies between the start of one durable record and the end of another. The journal keeps those that
+  // were used last, as they were when they were read: what lies there may have been written over since. Whether a stretch may be
+  // so long: it has stretch_bytes at most, or holds one record, and lies in one segment.
+  static constexpr std::uint64_t stretch_bytes = 256U << 10;
+  [[nodiscard]] bool fits_stretch(Location stretch) const;
+  // Asks for a stretch that fits, in place of the one that was used longest ago. False: all of them are being read.
+  [[nodiscard]] bool read_ahead(Location stretch);
+  // The record here, if a stretch holds it and it passes the gateway (both checksums). Valid until the next read_ahead.
+  [[nodiscard]] std::optional<wire::RecordView> held(Location location);
+  // Whether a stretch holds its place, or is being read and will.
+  [[nodiscard]] bool is_at_hand(Location location) const;
+  // What a stretch holds here is not what the caller knows to lie here: the stretch is given up.
+  void drop_held(Location location);
+
   // Asks for whole device blocks, for a scrub; one at a time. False: the last one is not taken yet.
   [[nodiscard]] bool read_blocks(std::uint64_t offset, std::uint64_t bytes);
   // What it brought, once; nothing if it is not finished. What cannot be read is empty. Valid until the next read_blocks.

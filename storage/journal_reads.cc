@@ -1,4 +1,6 @@
-// Reading back what is durable: records for readers and peers, whole blocks for the scrub.
+// Reading back what is durable: records for readers and peers, stretches of them ahead of readers, whole blocks for the scrub.
+#include <algorithm>
+
 #include "base/check.h"
 #include "storage/journal_state.h"
 
@@ -62,6 +64,63 @@ std::optional<ReadResult> Journal::next_read_result() {
   if (slot.error == 0) result.record = record_in(slot.buffer, slot.location);
   if (!result.record) ++state.counters.reads_failed;
   return result;
+}
+
+bool Journal::fits_stretch(Location stretch) const {
+  const Geometry& geometry = state_->geometry;
+  return extent_of(stretch).bytes <= stretch_bytes &&
+         geometry.segment_of(stretch.offset) == geometry.segment_of(stretch.offset + stretch.bytes - 1);
+}
+
+bool Journal::read_ahead(Location stretch) {
+  State& state = *state_;
+  check_location(stretch, state.geometry);
+  Stretch* oldest = nullptr;
+  for (Stretch& candidate : state.stretches) {
+    if (!candidate.is_coming && (oldest == nullptr || candidate.used < oldest->used)) oldest = &candidate;
+  }
+  if (oldest == nullptr) return false;
+  const Extent extent = extent_of(stretch);
+  oldest->offset = extent.offset;
+  oldest->bytes = extent.bytes;
+  oldest->used = ++state.stretch_uses;
+  oldest->is_coming = true;
+  const auto index = static_cast<std::uint64_t>(oldest - state.stretches.data());
+  state.device.read(extent.offset, oldest->buffer.first(extent.bytes), device_token(TokenKind::stretch, index));
+  ++state.operations_in_flight;
+  ++state.counters.stretches_read;
+  return true;
+}
+
+// What cannot be read is not held. That it is unreadable is for a read of the record itself to say.
+void Journal::State::finish_stretch(std::uint64_t index, std::int32_t error) {
+  Stretch& stretch = stretches[index];
+  stretch.is_coming = false;
+  if (error != 0) stretch.bytes = 0;
+}
+
+Stretch* Journal::State::stretch_with(Location location) {
+  const auto found =
+      std::ranges::find_if(stretches, [&](const Stretch& stretch) { return !stretch.is_coming && stretch.covers(location); });
+  return found == stretches.end() ? nullptr : &*found;
+}
+
+std::optional<wire::RecordView> Journal::held(Location location) {
+  State& state = *state_;
+  Stretch* stretch = state.stretch_with(location);
+  if (stretch == nullptr) return std::nullopt;
+  stretch->used = ++state.stretch_uses;
+  const auto record = record_in(Bytes(stretch->buffer).subspan(extent_of(location).offset - stretch->offset), location);
+  if (!record) drop_held(location);
+  return record;
+}
+
+bool Journal::is_at_hand(Location location) const {
+  return std::ranges::any_of(state_->stretches, [&](const Stretch& stretch) { return stretch.covers(location); });
+}
+
+void Journal::drop_held(Location location) {
+  while (Stretch* stretch = state_->stretch_with(location)) *stretch = {.buffer = stretch->buffer};
 }
 
 bool Journal::read_blocks(std::uint64_t offset, std::uint64_t bytes) {

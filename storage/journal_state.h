@@ -46,6 +46,19 @@ struct ReadSlot {
   std::int32_t error = 0;
 };
 
+// What was read ahead, in whole device blocks.
+struct Stretch {
+  MutableBytes buffer;
+  std::uint64_t offset = 0;
+  std::uint64_t bytes = 0;  // 0: nothing
+  std::uint64_t used = 0;   // value of `stretch_uses` when it was last asked for or looked at
+  bool is_coming = false;
+
+  [[nodiscard]] bool covers(Location location) const {
+    return location.offset >= offset && location.offset + location.bytes <= offset + bytes;
+  }
+};
+
 // What a record takes in a block.
 [[nodiscard]] constexpr std::uint64_t padded_record_bytes(std::size_t body_bytes) {
   return align_up(sizeof(wire::RecordHeader) + body_bytes, 8);
@@ -55,7 +68,7 @@ inline constexpr std::size_t record_bytes_max = sizeof(wire::RecordHeader) + bod
 inline constexpr std::size_t read_buffer_bytes = align_up(record_bytes_max, device_block_bytes) + device_block_bytes;
 
 // Tokens at the device: what kind of operation, and which one.
-enum class TokenKind : std::uint8_t { write = 1, read = 2, blocks = 3, aside = 4 };
+enum class TokenKind : std::uint8_t { write = 1, read = 2, blocks = 3, aside = 4, stretch = 5 };
 [[nodiscard]] constexpr std::uint64_t device_token(TokenKind kind, std::uint64_t number) {
   return (static_cast<std::uint64_t>(kind) << 60) | number;
 }
@@ -121,6 +134,9 @@ struct Journal::State {
   std::vector<std::uint32_t> free_reads;
   Ring<std::uint32_t> finished_reads;
   std::optional<std::uint32_t> shown_read;  // its buffer is with the caller until the next result is asked for
+  AlignedBuffer stretch_memory;
+  std::vector<Stretch> stretches;
+  std::uint64_t stretch_uses = 0;
   enum class BlocksState : std::uint8_t { idle, asked, finished };
   BlocksState blocks_state = BlocksState::idle;
   AlignedBuffer blocks_buffer;
@@ -169,6 +185,8 @@ struct Journal::State {
   void write_aside();
   void finish_aside(std::int32_t error);
   void resume(const ChainEnd& end, std::vector<SegmentInfo> known_segments);
+  [[nodiscard]] Stretch* stretch_with(Location location);
+  void finish_stretch(std::uint64_t index, std::int32_t error);
   [[nodiscard]] Result<> begin_open();
 };
 

@@ -68,6 +68,7 @@ void Client::ask_read(Lsn from, Lsn to, std::optional<std::size_t> place, std::u
   asked_ = Asked::read;
   read_from_ = from;
   last_read_ = 0;
+  last_read_tail_ = Lsn(UINT64_MAX);
   last_was_trimmed_ = false;
   std::optional<client::Peer> peer;
   if (place) peer = cluster_.peers()[*place];
@@ -199,6 +200,7 @@ void Client::check_read(const client::Call& call) {
     return oracle_.fail("reads are the log", fmt::format("position {} was read as {}", lsn, entry.substr(0, 30)));
   }
   last_read_ = call.read().count;
+  last_read_tail_ = call.read().tail;
 }
 
 void Client::check_history() {

@@ -57,6 +57,8 @@ class Client {
   [[nodiscard]] bool is_waiting() { return session_.call().waiting(); }
   // Entries of the last read, in order from where it was asked.
   [[nodiscard]] std::size_t last_read() const { return last_read_; }
+  // The tail of the replica that answered the last read, when it did.
+  [[nodiscard]] Lsn last_read_tail() const { return last_read_tail_; }
   [[nodiscard]] bool last_was_trimmed() const { return last_was_trimmed_; }
   [[nodiscard]] SessionId session() const { return session_.id(); }
   [[nodiscard]] dataplane::Endpoint endpoint() const { return endpoint_; }
@@ -101,6 +103,7 @@ class Client {
   Lsn read_from_;
   bool last_was_trimmed_ = false;
   std::size_t last_read_ = 0;
+  Lsn last_read_tail_;
   ClientCounters counters_;
 };
 

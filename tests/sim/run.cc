@@ -326,7 +326,7 @@ void Run::read_back() {
       at = oracle_.trim().value();  // by a trim that was still on its way
       continue;
     }
-    const bool lags = is_answered && reader.last_read() == 0 && cluster_.node(asked).log().tail() <= Lsn(at);
+    const bool lags = is_answered && reader.last_read() == 0 && reader.last_read_tail() <= Lsn(at);
     if (lags && ++lagging < 1'000) {
       run_until([] { return false; }, 1'000);
       continue;

@@ -321,6 +321,74 @@ TEST(Journal, a_damaged_record_is_reported_as_unreadable_never_as_absent) {
   EXPECT_EQ(opened.journal->counters().reads_failed, 2U);
 }
 
+// Votes for slots 1, 2, .., each in a block of its own.
+std::vector<Location> write_votes(Journal& journal, std::uint64_t count) {
+  std::vector<Location> locations;
+  for (std::uint64_t slot = 1; slot <= count; ++slot) {
+    locations.push_back(stage(journal, vote(slot, 1, 500)).location);
+    drain(journal);
+  }
+  return locations;
+}
+
+Location from_to(Location first, Location last) {
+  return {.offset = first.offset, .bytes = static_cast<std::uint32_t>(last.offset + last.bytes - first.offset)};
+}
+
+TEST(Journal, holds_the_records_of_a_stretch_once_it_is_read) {
+  const auto memory = make_memory();
+  auto opened = open(DeviceRef(*memory));
+  Journal& journal = *opened.journal;
+  const std::vector<Location> at = write_votes(journal, 6);
+  EXPECT_FALSE(journal.is_at_hand(at[0]));
+  ASSERT_TRUE(journal.fits_stretch(from_to(at[0], at[3])));
+  ASSERT_TRUE(journal.read_ahead(from_to(at[0], at[3])));
+  EXPECT_TRUE(journal.is_at_hand(at[3]));
+  EXPECT_FALSE(journal.held(at[0])) << "it is only coming";
+  drain(journal);
+  for (std::uint64_t i = 0; i < 4; ++i) {
+    const auto record = journal.held(at[i]);
+    ASSERT_TRUE(record) << i;
+    EXPECT_EQ(record->header.slot, Slot(i + 1));
+  }
+  EXPECT_FALSE(journal.held(at[4]));
+  EXPECT_FALSE(journal.is_at_hand(at[4]));
+  journal.drop_held(at[2]);
+  EXPECT_FALSE(journal.held(at[0])) << "the whole stretch is given up";
+}
+
+TEST(Journal, does_not_hold_what_is_damaged_in_a_stretch_or_could_not_be_read) {
+  const auto memory = make_memory();
+  auto opened = open(DeviceRef(*memory));
+  Journal& journal = *opened.journal;
+  const std::vector<Location> at = write_votes(journal, 3);
+  memory->contents()[at[1].offset + 100] ^= std::byte{1};
+  ASSERT_TRUE(journal.read_ahead(from_to(at[0], at[2])));
+  drain(journal);
+  EXPECT_TRUE(journal.held(at[0]));
+  EXPECT_FALSE(journal.held(at[1]));
+  EXPECT_FALSE(journal.is_at_hand(at[1])) << "so that it is read alone, which tells that it is unreadable";
+}
+
+TEST(Journal, gives_up_the_stretch_that_was_used_longest_ago) {
+  const auto memory = make_memory();
+  JournalLimits limits = small_limits;
+  limits.stretches = 2;
+  auto opened = open(DeviceRef(*memory), limits);
+  Journal& journal = *opened.journal;
+  const std::vector<Location> at = write_votes(journal, 3);
+  ASSERT_TRUE(journal.read_ahead(at[0]));
+  ASSERT_TRUE(journal.read_ahead(at[1]));
+  EXPECT_FALSE(journal.read_ahead(at[2])) << "both are being read";
+  drain(journal);
+  EXPECT_TRUE(journal.held(at[0]));
+  ASSERT_TRUE(journal.read_ahead(at[2]));
+  drain(journal);
+  EXPECT_TRUE(journal.held(at[0]));
+  EXPECT_FALSE(journal.held(at[1]));
+  EXPECT_TRUE(journal.held(at[2]));
+}
+
 TEST(Journal, works_on_a_real_file_with_records_of_a_mebibyte) {
   const TemporaryDirectory directory;
   const auto formatted =
