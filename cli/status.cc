@@ -1,5 +1,6 @@
 // synod status: what every replica says about itself.
 #include <algorithm>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -45,6 +46,7 @@ nlohmann::json to_json(const client::ReplicaStatus& status) {
   row["doubt"] = wire::name(answer.doubt);
   row["confirmed"] = answer.confirmed != 0;
   row["space_low"] = answer.space_low != 0;
+  row["disk_stalled"] = answer.stalled != 0;
   row["journal_failed_errno"] = answer.journal_failed_errno;
   return row;
 }
@@ -60,6 +62,10 @@ std::string journal_text(const wire::StatusAnswer& answer) {
   return fmt::format("{:.1f} MiB {:.0f}%", mib, 100 * share);
 }
 
+std::string text_of_errno(std::uint32_t error) {
+  return std::strerror(static_cast<int>(error));
+}
+
 // What is not as on any other day.
 std::string notes_on(const wire::StatusAnswer& answer) {
   std::vector<std::string> notes;
@@ -71,7 +77,9 @@ std::string notes_on(const wire::StatusAnswer& answer) {
   }
   if (answer.doubt != wire::DoubtKind::none) notes.push_back(fmt::format("in doubt ({})", wire::name(answer.doubt)));
   if (answer.space_low != 0) notes.emplace_back("refuses appends: no space, trim the log");
-  if (answer.journal_failed_errno != 0) notes.push_back(fmt::format("journal failed (errno {})", answer.journal_failed_errno));
+  if (answer.stalled != 0) notes.emplace_back("disk stalled: does not lead");
+  if (answer.journal_failed_errno != 0)
+    notes.push_back(fmt::format("journal failed ({})", text_of_errno(answer.journal_failed_errno)));
   return fmt::format("{}", fmt::join(notes, ", "));
 }
 

@@ -221,7 +221,7 @@ void Engine::tick_candidate(Effects& effects) {
 void Engine::tick_leader(Effects& effects) {
   const MemberSet heard = election_.heard_members(place_, configuration_.size());
   const bool deaf = !configuration_.is_phase1_quorum(heard) || !configuration_.is_phase2_quorum(heard);
-  if (deaf || stall_us_ >= timeouts_.step_down_us) return step_down(effects);
+  if (deaf || is_stalled()) return step_down(effects);
   if (now_us_ >= next_send_us_) send_heartbeats(effects);
   resend_accepts(effects);
 }

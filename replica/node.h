@@ -101,6 +101,7 @@ class Node {
 
   // node.cc: the loop
   void poll_journal();
+  void note_stall();
   void propose_batch();
   void retain();
   void drain();
@@ -232,6 +233,7 @@ class Node {
   std::uint64_t checked_us_ = 0;
   std::uint64_t retained_us_ = 0;
   bool failed_ = false;
+  bool is_stalled_ = false;
   bool takes_appends_ = false;  // looked at once a poll
   NodeCounters counters_;
 };

@@ -157,7 +157,9 @@ struct StatusAnswer {
   DoubtKind doubt = DoubtKind::none;
   std::uint8_t confirmed = 0;  // 1: its peers have confirmed that its disk is not behind what they heard
   std::uint8_t space_low = 0;  // 1: refuses appends until a trim brings space back
-  std::uint8_t zero[8] = {};
+  std::uint8_t stalled = 0;    // 1: the disk completes nothing, so this replica does not lead
+  std::uint8_t zero[3] = {};
+  std::uint32_t preparing_errno = 0;  // not 0: no more segments can be made ready just now
 };
 
 static_assert(Format<OpenSession> && sizeof(OpenSession) == 8);

@@ -133,5 +133,48 @@ TEST(LateDisk, a_read_right_behind_the_acknowledgement_is_answered_with_the_entr
   }
 }
 
+// No error, and no completion either.
+TEST(LateDisk, a_leader_whose_disk_completes_nothing_steps_down_and_follows_when_it_does_again) {
+  World world({.seed = first_seed()});
+  Client& writer = world.add_client();
+  Client& reader = world.add_client();
+  world.append_and_wait(writer, "first");
+  const std::size_t stalled = world.cluster.leader().value();
+  const Node& node = world.cluster.node(stalled);
+  world.cluster.disk(stalled).conduct.stalled_until_us = UINT64_MAX;
+  ASSERT_TRUE(writer.append("in front of the stall"));
+  // One heartbeat for the append to arrive, and what a tick may be late.
+  ASSERT_TRUE(world.run_until([&] { return !node.engine().is_leader(); },
+                              short_timeouts.step_down_us + short_timeouts.heartbeat_us + 1'000));
+  EXPECT_EQ(node.status().stalled, 1U);
+  EXPECT_EQ(node.status().journal_failed_errno, 0U);
+  for (int i = 0; i < 50; ++i) world.append_and_wait(writer, fmt::format("behind it {}", i));
+  EXPECT_NE(world.cluster.leader(), stalled);
+  EXPECT_FALSE(node.engine().is_leader());
+  world.cluster.disk(stalled).conduct.stalled_until_us = 0;
+  ASSERT_TRUE(world.run_until([&] { return world.cluster.has_settled(); })) << "it does not catch up";
+  EXPECT_EQ(node.status().stalled, 0U);
+  world.cluster.expect_equal_logs();
+  world.expect_one_story(world.read_all(reader));
+}
+
+TEST(FailedDisk, a_replica_votes_no_more_at_once_and_the_others_go_on) {
+  World world({.seed = first_seed()});
+  Client& writer = world.add_client();
+  Client& reader = world.add_client();
+  world.append_and_wait(writer, "first");
+  const std::size_t failed = world.cluster.leader().value();
+  const Node& node = world.cluster.node(failed);
+  world.cluster.disk(failed).conduct.next_write_fails = true;
+  ASSERT_TRUE(writer.append("the one that fails there"));
+  ASSERT_TRUE(world.run_until([&] { return node.status().journal_failed_errno != 0; }));
+  EXPECT_FALSE(node.engine().is_leader());
+  EXPECT_EQ(node.status().votes, 0U);
+  EXPECT_EQ(node.status().journal_failed_errno, static_cast<std::uint32_t>(EIO));
+  for (int i = 0; i < 50; ++i) world.append_and_wait(writer, fmt::format("behind it {}", i));
+  EXPECT_EQ(node.status().votes, 0U);
+  world.expect_one_story(world.read_all(reader));
+}
+
 }  // namespace
 }  // namespace synod::replica::test
