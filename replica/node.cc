@@ -336,6 +336,8 @@ wire::StatusAnswer Node::status() const {
   status.journal_failed_errno = static_cast<std::uint32_t>(journal_->failed().value_or(0));
   status.segments_total = static_cast<std::uint32_t>(journal_->segments().size());
   status.segments_free = journal_->segments_free();
+  status.segments_ready = journal_->segments_ready();
+  status.preparing_failed = journal_->preparing_failed() ? 1 : 0;
   status.doubt = static_cast<wire::DoubtKind>(engine_.may_promise() ? consensus::Doubt::Kind::none : engine_.doubt().kind);
   status.confirmed = engine_.confirmed() ? 1 : 0;
   status.stalled = is_stalled_ ? 1 : 0;

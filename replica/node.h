@@ -116,6 +116,7 @@ class Node {
   [[nodiscard]] storage::Watermarks watermarks() const;
   void keep_pages();
   void keep_checkpoint();
+  [[nodiscard]] bool can_stage_part() const;
   void begin_checkpoint(bool is_installed);
   void keep_trim();
   [[nodiscard]] std::optional<Slot> find_trim_slot();

@@ -5,6 +5,7 @@
 
     stalled   the leader's file system is frozen (FIFREEZE): no write completes, and none fails
     failed    the leader's device shrinks under it: writes end with EIO
+    full      the file system has no room for the segments that the running replica prepares
 
 Needs root (loop devices, mounts); says so and skips elsewhere. Removes all that it made, however it ends.
 """
@@ -106,7 +107,7 @@ class Disks(unittest.TestCase):
 
     def format(self, replica, *more):
         run(SYNOD, "format", "--data", f"{self.systems[replica].mount}/data", "--cluster", "synod", "--replica", str(replica),
-            "--replicas", str(len(REPLICAS)), *more)
+            "--replicas", str(len(self.ports)), *more)
 
     def start(self, replica):
         text = f'cluster = "synod"\nreplica = {replica}\ndata = "{self.systems[replica].mount}/data"\nidle = "sleep"\n'
@@ -209,11 +210,50 @@ class Disks(unittest.TestCase):
         self.assertEqual(self.read(), wanted)
 
 
+    def test_a_replica_that_cannot_prepare_segments_goes_on_with_those_it_has_until_space_returns(self):
+        self.ports = {1: self.ports[1]}
+        self.addresses = f"127.0.0.1:{self.ports[1]}"
+        self.systems[1] = system = FileSystem(self.directory, "disk1", 640 << 20)
+        self.addCleanup(system.close)
+        self.format(1, "--capacity", "384MiB")
+        # As in a copy without its holes, on a disk that somebody else has filled.
+        for segment in (4, 5):
+            os.truncate(f"{system.mount}/data/segment-00000{segment}.new", 0)
+        filler = f"{system.mount}/filler"
+        free = os.statvfs(system.mount)
+        run("fallocate", "--length", str(free.f_bavail * free.f_bsize), filler)
+        self.start(1)
+        status = self.wait_for("it says so", lambda status: 1 in status and status[1]["preparing_failed"])
+        self.assertEqual((status[1]["segments_ready"], status[1]["segments_total"]), (4, 6))
+        self.assertRegex(self.log(1), "segment-000004.new: not enough space.*goes on with 4 of 6 segments; trying again")
+        text = run(SYNOD, "status", "--cluster", self.addresses).stdout
+        self.assertIn("cannot make more segments ready", text)
+        self.assertIn("4 ready to be written", text)
+        with open("/dev/urandom", "rb") as random:
+            data = random.read(270 << 20)
+        appended = subprocess.run([SYNOD, "append", "--cluster", self.addresses, "--deadline", "60", "--chunk", "1000000", "-"],
+                                  input=data, capture_output=True, check=False, timeout=120)
+        self.assertEqual(appended.returncode, 1, self.logs())
+        self.assertRegex(appended.stderr.decode(), "no.space")
+        status = self.wait_for("it refuses appends", lambda status: status[1]["space_low"])
+        self.assertTrue(status[1]["votes"])
+        self.assertEqual(status[1]["role"], "leader")
+        kept = subprocess.run([SYNOD, "read", "--cluster", self.addresses, "--from", "0", "--raw"], capture_output=True,
+                              check=True, timeout=60).stdout
+        self.assertGreater(len(kept), 200 << 20)
+        self.assertEqual(kept, data[: len(kept)])
+        os.remove(filler)
+        status = self.wait_for("it tries again", lambda status: status[1]["segments_ready"] == 6)
+        self.assertFalse(status[1]["preparing_failed"] or status[1]["space_low"])
+        self.assertIn("made ready again", self.log(1))
+        self.append("after")
+
+
 def why_not():
     """Why loop devices cannot be mounted here, or nothing."""
     if os.geteuid() != 0:
         return "loop devices and mounts need root"
-    missing = [tool for tool in ("mkfs.ext4", "losetup", "mount", "umount", "fsfreeze") if shutil.which(tool) is None]
+    missing = [tool for tool in ("mkfs.ext4", "losetup", "mount", "umount", "fsfreeze", "fallocate") if shutil.which(tool) is None]
     if missing:
         return f"no {missing[0]} here"
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR", "/var/tmp")) as directory:
