@@ -20,8 +20,9 @@
 
 namespace synod::sim {
 
-// Whether a replica that is behind a peer's trim gets that one's state. While it does not, trims wait for everybody, and a
-// damaged replica that fell behind one stays there.
+// Whether trims may leave a replica behind, so that it gets a peer's state. While they may not, trims wait for everybody, and a
+// damaged replica that fell behind one stays there. (Not yet: whoever takes a state lets go of entries that are not trimmed, and
+// where all have taken one, nobody has them: seed 109.)
 inline constexpr bool laggards_get_checkpoints = false;
 
 // A monotonic clock that runs too fast or too slow, and sometimes jumps ahead.
