@@ -1,5 +1,6 @@
 // synod status: what every replica says about itself.
 #include <algorithm>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -39,12 +40,15 @@ nlohmann::json to_json(const client::ReplicaStatus& status) {
   row["trim_lsn"] = answer.trim.value();
   row["segments_total"] = answer.segments_total;
   row["segments_free"] = answer.segments_free;
+  row["segments_ready"] = answer.segments_ready;
+  row["preparing_failed"] = answer.preparing_failed != 0;
   row["scrub_blocks_checked"] = answer.scrub_blocks_checked;
   row["scrub_blocks_bad"] = answer.scrub_blocks_bad;
   row["records_repaired"] = answer.records_repaired;
   row["doubt"] = wire::name(answer.doubt);
   row["confirmed"] = answer.confirmed != 0;
   row["space_low"] = answer.space_low != 0;
+  row["disk_stalled"] = answer.stalled != 0;
   row["journal_failed_errno"] = answer.journal_failed_errno;
   return row;
 }
@@ -60,6 +64,10 @@ std::string journal_text(const wire::StatusAnswer& answer) {
   return fmt::format("{:.1f} MiB {:.0f}%", mib, 100 * share);
 }
 
+std::string text_of_errno(std::uint32_t error) {
+  return std::strerror(static_cast<int>(error));
+}
+
 // What is not as on any other day.
 std::string notes_on(const wire::StatusAnswer& answer) {
   std::vector<std::string> notes;
@@ -71,7 +79,10 @@ std::string notes_on(const wire::StatusAnswer& answer) {
   }
   if (answer.doubt != wire::DoubtKind::none) notes.push_back(fmt::format("in doubt ({})", wire::name(answer.doubt)));
   if (answer.space_low != 0) notes.emplace_back("refuses appends: no space, trim the log");
-  if (answer.journal_failed_errno != 0) notes.push_back(fmt::format("journal failed (errno {})", answer.journal_failed_errno));
+  if (answer.preparing_failed != 0) notes.emplace_back("cannot make more segments ready: see its log");
+  if (answer.stalled != 0) notes.emplace_back("disk stalled: does not lead");
+  if (answer.journal_failed_errno != 0)
+    notes.push_back(fmt::format("journal failed ({})", text_of_errno(answer.journal_failed_errno)));
   return fmt::format("{}", fmt::join(notes, ", "));
 }
 
@@ -79,7 +90,11 @@ std::string notes_on(const wire::StatusAnswer& answer) {
 void print_details(const wire::StatusAnswer& answer) {
   const auto print = [](const char* what, const std::string& text) { fmt::print("{:<8}{:<22}{}\n", "", what, text); };
   if (answer.trim > Lsn{}) print("trim", fmt::format("entries below LSN {} are gone", answer.trim.value()));
-  if (answer.segments_total > 0) print("segments", fmt::format("{} of {} free", answer.segments_free, answer.segments_total));
+  if (answer.segments_total > 0) {
+    const bool all_ready = answer.segments_ready == answer.segments_total;
+    print("segments", fmt::format("{} of {} free{}", answer.segments_free, answer.segments_total,
+                                  all_ready ? "" : fmt::format(", {} ready to be written", answer.segments_ready)));
+  }
   if (answer.scrub_blocks_checked > 0) {
     print("scrub", fmt::format("{} blocks checked, {} bad", answer.scrub_blocks_checked, answer.scrub_blocks_bad));
   }

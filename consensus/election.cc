@@ -41,11 +41,14 @@ void Election::begin_suspecting(std::size_t self) {
 void Election::begin_campaign() {
   suspecting_ = false;
   campaign_us_ = 0;
-  campaign_timeout_us_ = prng_.between(timeouts_.campaign_us, 2 * timeouts_.campaign_us);
+  const std::uint64_t longest_us = std::max(timeouts_.campaign_us, timeouts_.step_down_us);
+  const std::uint64_t least_us = std::min(timeouts_.campaign_us << failed_campaigns_, longest_us);
+  campaign_timeout_us_ = prng_.between(least_us, 2 * least_us);
 }
 
 void Election::begin_leading() {
   peer_silence_us_.fill(0);
+  failed_campaigns_ = 0;
 }
 
 MemberSet Election::heard_members(std::size_t self, std::size_t members) const {

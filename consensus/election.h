@@ -41,7 +41,13 @@ class Election {
   [[nodiscard]] MemberSet lost_members() const { return lost_; }
   void stop_suspecting() { suspecting_ = false; }
 
+  // Again when Prepare leaves: the wait for our own disk is not the others'.
   void begin_campaign();
+  // The next one gets twice the time: where disks or the network are slow, ballot after ballot would be raised for nothing, and
+  // each is a record in every journal.
+  void campaign_failed() {
+    failed_campaigns_ = failed_campaigns_ < failed_campaigns_max ? failed_campaigns_ + 1 : failed_campaigns_;
+  }
   [[nodiscard]] bool campaign_expired() const { return campaign_us_ >= campaign_timeout_us_; }
 
   // As a leader: who was heard, and for how long nobody was.
@@ -59,7 +65,10 @@ class Election {
   std::uint64_t silence_us_;
   std::uint64_t timeout_us_ = 0;
   std::uint64_t campaign_us_ = 0;
+  static constexpr std::uint32_t failed_campaigns_max = 8;
+
   std::uint64_t campaign_timeout_us_ = 0;
+  std::uint32_t failed_campaigns_ = 0;  // since this replica led
   std::array<std::uint64_t, members_max> peer_silence_us_{};
   MemberSet lost_;
   bool suspecting_ = false;

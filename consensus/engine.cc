@@ -443,7 +443,7 @@ void Engine::tick_identity(Effects& effects) {
 }
 
 void Engine::tick_follower(Effects& effects) {
-  if (!election_.timed_out() || !may_promise() || stall_us_ >= timeouts_.step_down_us) return;
+  if (!election_.timed_out() || !may_promise() || is_stalled()) return;
   if (!effects.may_stage_control()) return;
   leader_ = ReplicaId{};
   election_.back_off();

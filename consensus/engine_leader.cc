@@ -30,6 +30,7 @@ void Engine::campaign(Effects& effects) {
 
 void Engine::count_own_promise(Effects& effects) {
   proposer_.own_promise_durable();
+  election_.begin_campaign();
   const std::size_t count = acceptor_.report(report_);
   for (const wire::PromisedSlot& slot : std::span(report_).first(count)) CHECK(proposer_.report(place_, slot, effects));
   proposer_.count_promise(place_);
@@ -212,7 +213,12 @@ void Engine::step_down(Effects& effects) {
 }
 
 void Engine::tick_candidate(Effects& effects) {
-  if (election_.campaign_expired()) return step_down(effects);
+  // Another ballot is not on the disk sooner than this one.
+  if (proposer_.phase() == ProposerPhase::promising) return;
+  if (election_.campaign_expired()) {
+    election_.campaign_failed();
+    return step_down(effects);
+  }
   if (proposer_.phase() != ProposerPhase::preparing || now_us_ < next_send_us_) return;
   send_prepares(effects);
   if (proposer_.has_promises()) fetch_missing(effects);
@@ -221,7 +227,7 @@ void Engine::tick_candidate(Effects& effects) {
 void Engine::tick_leader(Effects& effects) {
   const MemberSet heard = election_.heard_members(place_, configuration_.size());
   const bool deaf = !configuration_.is_phase1_quorum(heard) || !configuration_.is_phase2_quorum(heard);
-  if (deaf || stall_us_ >= timeouts_.step_down_us) return step_down(effects);
+  if (deaf || is_stalled()) return step_down(effects);
   if (now_us_ >= next_send_us_) send_heartbeats(effects);
   resend_accepts(effects);
 }

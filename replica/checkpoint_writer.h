@@ -30,6 +30,8 @@ class CheckpointWriter {
   [[nodiscard]] std::size_t part_bytes() const { return body_.size(); }
   // Of the next part's body.
   [[nodiscard]] std::size_t next_part_bytes() const;
+  // In one record: it may use the journal's reserve. A larger one that began there might not end there.
+  [[nodiscard]] bool is_small() const { return parts_ <= 1; }
   void abandon() { part_ = parts_; }
   [[nodiscard]] bool is_writing() const { return part_ < parts_; }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 #include <variant>
 
@@ -211,6 +212,7 @@ bool Node::poll_once(std::uint64_t now_us) {
   grant(effects_);
   engine_.on_tick(now_us, effects_);
   carry_out();
+  note_stall();
   retain();
   propose_batch();
   drain();
@@ -228,11 +230,23 @@ void Node::poll_journal() {
   if (failed_ || !journal_->failed().has_value()) return;
   failed_ = true;
   fmt::print(stderr, "synod: replica {}: the journal failed ({}): this replica votes no more; replace its disk\n",
-             options_.self.value(), *journal_->failed());
+             options_.self.value(), std::strerror(*journal_->failed()));
   reads_.forget_waiting();
   effects_.clear();
   engine_.stop_voting(effects_);
   carry_out();
+}
+
+// Once each time it begins and ends.
+void Node::note_stall() {
+  const bool stalls = engine_.is_stalled() && !failed_;
+  if (stalls == is_stalled_) return;
+  is_stalled_ = stalls;
+  if (failed_) return;
+  fmt::print(stderr, "synod: replica {}: {}\n", options_.self.value(),
+             stalls ? fmt::format("the disk has completed no write for {} ms: this replica does not lead until it does",
+                                  options_.timeouts.step_down_us / 1000)
+                    : "the disk completes writes again");
 }
 
 void Node::grant(consensus::Effects& effects) const {
@@ -322,8 +336,11 @@ wire::StatusAnswer Node::status() const {
   status.journal_failed_errno = static_cast<std::uint32_t>(journal_->failed().value_or(0));
   status.segments_total = static_cast<std::uint32_t>(journal_->segments().size());
   status.segments_free = journal_->segments_free();
+  status.segments_ready = journal_->segments_ready();
+  status.preparing_failed = journal_->preparing_failed() ? 1 : 0;
   status.doubt = static_cast<wire::DoubtKind>(engine_.may_promise() ? consensus::Doubt::Kind::none : engine_.doubt().kind);
   status.confirmed = engine_.confirmed() ? 1 : 0;
+  status.stalled = is_stalled_ ? 1 : 0;
   status.space_low = has_room_for_appends() ? 0 : 1;
   status.replica = options_.self;
   status.leader = engine_.leader();

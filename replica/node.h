@@ -102,6 +102,7 @@ class Node {
 
   // node.cc: the loop
   void poll_journal();
+  void note_stall();
   void propose_batch();
   void retain();
   void drain();
@@ -116,6 +117,7 @@ class Node {
   [[nodiscard]] storage::Watermarks watermarks() const;
   void keep_pages();
   void keep_checkpoint();
+  [[nodiscard]] bool can_stage_part() const;
   void begin_checkpoint(bool is_installed);
   void keep_trim();
   [[nodiscard]] std::optional<Slot> find_trim_slot();
@@ -233,6 +235,7 @@ class Node {
   std::uint64_t checked_us_ = 0;
   std::uint64_t retained_us_ = 0;
   bool failed_ = false;
+  bool is_stalled_ = false;
   bool takes_appends_ = false;  // looked at once a poll
   NodeCounters counters_;
 };

@@ -81,7 +81,7 @@ void Node::on_client(const Message& message) {
 bool Node::has_room_for_appends() const {
   if (!journal_->has_space()) return false;
   const std::uint64_t capacity = journal_->bytes_capacity();
-  const std::uint64_t room = capacity - journal_->bytes_used();
+  const std::uint64_t room = journal_->bytes_free();
   if (room >= capacity / 2) return true;  // as a rule, and cheap
   std::uint64_t open_bytes = 0;
   for (Slot slot = engine_.commit() + 1; slot < engine_.next_slot(); ++slot) {

@@ -79,6 +79,8 @@ void Node::commit(const consensus::Commit& slot) {
 
 Slot Node::durable_slot() {
   const PersistNumber durable = journal_->durable();
+  // A trim may overtake a late disk. What it lets go need not become durable any more.
+  durable_slot_ = std::max(durable_slot_, index_->first() - 1);
   while (durable_slot_ < index_->commit() && (*index_)[durable_slot_ + 1].number <= durable) ++durable_slot_;
   return durable_slot_;
 }

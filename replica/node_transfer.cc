@@ -79,6 +79,7 @@ void Node::install(Bytes state) {
   repairs_.trim(trim_slot_);
   engine_.set_trim(trim_slot_);
   carry_out();
+  journal_->need_checkpoint();
   begin_checkpoint(true);
 }
 

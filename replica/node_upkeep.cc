@@ -70,17 +70,23 @@ void Node::keep_checkpoint() {
     // Where the pages of the index lie must be known.
     if (!journal_->wants_checkpoint() || index_->unstaged() > 0) return;
     // Where a full part has no place a smaller one may have one: its size is known when it is made, and that is not tried often.
-    if (!journal_->can_stage(wire::RecordKind::checkpoint, checkpoint_.part_bytes())) {
+    if (!journal_->can_stage(wire::RecordKind::accepted, checkpoint_.part_bytes())) {
       if (now_us_ - checkpoint_tried_us_ < checkpoint_interval_us) return;
       checkpoint_tried_us_ = now_us_;
     }
     begin_checkpoint(false);
-    if (!journal_->can_stage(wire::RecordKind::checkpoint, checkpoint_.next_part_bytes())) return checkpoint_.abandon();
+    if (!can_stage_part()) return checkpoint_.abandon();
   }
-  if (!journal_->can_stage(wire::RecordKind::checkpoint, checkpoint_.next_part_bytes())) return;
+  if (!can_stage_part()) return;
   stage_own({.slot = log_.applied(), .kind = wire::RecordKind::checkpoint}, checkpoint_.next_part());
   checkpoint_.part_taken();
   if (!checkpoint_.is_writing()) installing_from_.reset();
+}
+
+// A large one keeps out of the reserve, as votes do.
+bool Node::can_stage_part() const {
+  const auto kind = checkpoint_.is_small() ? wire::RecordKind::checkpoint : wire::RecordKind::accepted;
+  return journal_->can_stage(kind, checkpoint_.next_part_bytes());
 }
 
 void Node::begin_checkpoint(bool is_installed) {
@@ -120,6 +126,9 @@ std::optional<Slot> Node::find_trim_slot() {
 
 void Node::stage_trim() {
   if (own_records_.full() || !journal_->can_stage(wire::RecordKind::trim, sizeof(Lsn))) return;
+  // From the reserve, only a trim that brings space back. (The log itself knows of the others.)
+  const bool takes_reserve = !journal_->can_stage(wire::RecordKind::accepted, sizeof(Lsn));
+  if (takes_reserve && !journal_->can_release(trim_slot_)) return;
   trim_staged_us_ = now_us_;
   trim_record_ = stage_own({.slot = trim_slot_, .kind = wire::RecordKind::trim}, bytes_of(trimmed_)).number;
 }
@@ -132,6 +141,7 @@ void Node::keep_trim() {
     trimmed_ = log_.trim();
     if (*slot > trim_slot_) {
       trim_slot_ = *slot;
+      trim_record_ = {};  // the one before says less
       stage_trim();
       engine_.set_trim(trim_slot_);
       index_->trim(trim_slot_);

@@ -26,7 +26,9 @@ void Transfer::offer(const consensus::LogState& log, std::uint64_t now_us) {
 std::optional<Transfer::Piece> Transfer::piece(Slot applied, std::uint32_t number, std::uint64_t now_us) {
   const std::uint64_t from = std::uint64_t{number} * wire::checkpoint_piece_bytes;
   if (applied != offered_ || from >= served_bytes_) return std::nullopt;
-  asked_us_ = now_us;
+  // The first one is offered, and not asked for: offering an old state again must not keep it, or whoever is ahead of it and
+  // behind our trim would never be offered a newer one.
+  if (number > 0) asked_us_ = now_us;
   const auto pieces = (served_bytes_ + wire::checkpoint_piece_bytes - 1) / wire::checkpoint_piece_bytes;
   return Piece{{.applied = offered_, .piece = number, .pieces = static_cast<std::uint32_t>(pieces), .bytes = served_bytes_},
                Bytes(served_.bytes()).subspan(from, std::min<std::size_t>(wire::checkpoint_piece_bytes, served_bytes_ - from))};

@@ -44,9 +44,11 @@ struct DeviceTable {
   // Nothing at or beyond it may be asked for: those segments are still being zeroed in the background. The end of a segment, and
   // size_bytes once all are ready. Only grows. A flat device (memory, a raw block device) is ready from the start.
   std::uint64_t (*ready_bytes)(const void* self);
+  // The zeroing has failed, and is tried again: until then, what is ready is all there is.
+  bool (*preparing_failed)(const void* self);
 };
 
-// A non-owning reference to any type with those six members.
+// A non-owning reference to any type with those members (of the last one: or none, if it is ready from the start).
 class DeviceRef {
  public:
   template <class Device>
@@ -59,6 +61,7 @@ class DeviceRef {
   [[nodiscard]] std::size_t poll(std::span<Completion> out) { return table_->poll(self_, out); }
   [[nodiscard]] const DeviceInfo& info() const { return table_->info(self_); }
   [[nodiscard]] std::uint64_t ready_bytes() const { return table_->ready_bytes(self_); }
+  [[nodiscard]] bool preparing_failed() const { return table_->preparing_failed(self_); }
 
  private:
   template <class Device>
@@ -73,6 +76,12 @@ class DeviceRef {
       [](void* self, std::span<Completion> out) { return static_cast<Device*>(self)->poll(out); },
       [](const void* self) -> const DeviceInfo& { return static_cast<const Device*>(self)->info(); },
       [](const void* self) { return static_cast<const Device*>(self)->ready_bytes(); },
+      [](const void* self) {
+        if constexpr (requires(const Device& device) { device.preparing_failed(); }) {
+          return static_cast<const Device*>(self)->preparing_failed();
+        }
+        return false;
+      },
   };
 
   void* self_;

@@ -21,12 +21,6 @@ namespace {
 constexpr std::uint64_t reserve_bytes_max = 1U << 20;
 constexpr std::chrono::seconds drain_wait_max{2};
 
-// What may use the reserve. (Checkpoints and index pages may not: they are large.)
-constexpr bool is_control(wire::RecordKind kind) {
-  return kind == wire::RecordKind::promise || kind == wire::RecordKind::members || kind == wire::RecordKind::trim ||
-         kind == wire::RecordKind::repair;
-}
-
 }  // namespace
 
 Journal::State::State(DeviceRef from_device, const JournalLimits& from_limits, const Superblock& from_superblock)
@@ -80,10 +74,10 @@ const Block* Journal::State::open_block() const {
   return last.state == BlockState::open ? &last : nullptr;
 }
 
-bool Journal::State::fits_open_block(const Block& open, bool control, std::uint64_t record_bytes) const {
+bool Journal::State::fits_open_block(const Block& open, Reserve reserve, std::uint64_t record_bytes) const {
   const std::uint64_t used = open.used + record_bytes;
   return used <= limits.block_bytes_target &&
-         align_up(open.offset + used, device_block_bytes) <= segment_limit(open.segment, control);
+         align_up(open.offset + used, device_block_bytes) <= segment_limit(open.segment, reserve);
 }
 
 // Where a block behind everything staged so far would start.
@@ -92,10 +86,10 @@ std::uint64_t Journal::State::end_offset() const {
   return open == nullptr ? next_offset : align_up(open->offset + open->used, device_block_bytes);
 }
 
-bool Journal::State::can_open_block(bool control, std::uint64_t record_bytes) const {
+bool Journal::State::can_open_block(Reserve reserve, std::uint64_t record_bytes) const {
   const std::uint64_t length = block_bytes(record_bytes);
   return length <= limits.block_bytes_max && last_sequence - durable_sequence < blocks.size() &&
-         place(control, length, device.ready_bytes()).has_value();
+         place(reserve, length, device.ready_bytes()).has_value();
 }
 
 // The commit watermark is taken now and not when the block is sent: by then it may cover slots whose records lie in later blocks,
@@ -243,9 +237,10 @@ const Recovered& Journal::recovered() const {
 bool Journal::can_stage(wire::RecordKind kind, std::size_t body_bytes) const {
   if (state_->failed || body_bytes > body_bytes_max) return false;
   const std::uint64_t record_bytes = padded_record_bytes(body_bytes);
+  const Reserve reserve = state_->reserve_of(kind);
   const Block* open = state_->open_block();
-  if (open != nullptr && state_->fits_open_block(*open, is_control(kind), record_bytes)) return true;
-  return state_->can_open_block(is_control(kind), record_bytes);
+  if (open != nullptr && state_->fits_open_block(*open, reserve, record_bytes)) return true;
+  return state_->can_open_block(reserve, record_bytes);
 }
 
 // In the last free segment too, in front of the reserve.
@@ -267,11 +262,11 @@ Journal::Staged Journal::stage(const wire::RecordHeader& header, Bytes body) {
   CHECK(can_stage(header.kind, body.size()));
   CHECK_EQ(header.body_bytes, body.size());
   State& state = *state_;
-  const bool control = is_control(header.kind);
+  const Reserve reserve = state.reserve_of(header.kind);
   const std::uint64_t record_bytes = padded_record_bytes(body.size());
   const Block* open = state.open_block();
-  if (open == nullptr || !state.fits_open_block(*open, control, record_bytes)) {
-    const State::Place place = *state.place(control, block_bytes(record_bytes), state.device.ready_bytes());
+  if (open == nullptr || !state.fits_open_block(*open, reserve, record_bytes)) {
+    const State::Place place = *state.place(reserve, block_bytes(record_bytes), state.device.ready_bytes());
     if (open != nullptr) state.close_open_block();
     state.begin_block(place);
   }
@@ -350,6 +345,10 @@ std::uint64_t Journal::told_sequence() const {
 
 const JournalCounters& Journal::counters() const {
   return state_->counters;
+}
+
+bool Journal::preparing_failed() const {
+  return state_->device.preparing_failed();
 }
 
 const DeviceInfo& Journal::device_info() const {

@@ -12,7 +12,8 @@
 //   - a block is written once, at one place, and never again while it holds a record that is needed.
 //   - before open() returns, a first block of the new open count is durable behind the recovered chain, so a discarded tail
 //     cannot come back to life.
-//   - a few blocks of space are reserved for control records (promise, members, trim, repair): votes stop before promises do.
+//   - space is reserved for control records, see journal_state.h: votes stop before promises do, and both before a trim and the
+//     checkpoint that it needs to bring space back.
 //   - a segment is used again only when a durable block says that it is needed no more (`release`), and the newest durable
 //     checkpoint, from which a start reads on, lies in none that was released.
 #pragma once
@@ -195,13 +196,16 @@ class Journal {
   void release(Slot below, PersistNumber witness);
   // Whether a release waits for such a block. If the journal is idle, none comes by itself.
   [[nodiscard]] bool is_releasing() const;
+  // Whether `release` would let go of a segment.
+  [[nodiscard]] bool can_release(Slot below) const;
   // Whether `release` could let go of more if there were a newer checkpoint.
   [[nodiscard]] bool release_lacks_checkpoint(Slot below) const;
   // Whether it is time for a checkpoint: the last one is a segment behind, and was small beside what was written since.
   [[nodiscard]] bool wants_checkpoint() const;
   // Seconds since 1970, for the headers of the blocks to come.
   void set_time(std::uint64_t now_s);
-  // Asks for a checkpoint soon, where the newest one cannot be read.
+  // Asks for a checkpoint soon: the newest one cannot be read, or lies where it keeps segments from being released. Until it is
+  // begun, checkpoints and pages of the index may use the reserve.
   void need_checkpoint();
   // Whether a place on the device lies in the gap, and whether the newest checkpoint begins there.
   [[nodiscard]] bool lies_in(const Gap& gap, std::uint64_t offset) const;
@@ -255,6 +259,11 @@ class Journal {
   // From the oldest segment that is needed to the end of what is staged.
   [[nodiscard]] std::uint64_t bytes_used() const;
   [[nodiscard]] std::uint64_t bytes_capacity() const;
+  // That can be written before anything is released: up to the oldest segment that is needed, or, while no more segments can be
+  // made ready, to the end of those that are.
+  [[nodiscard]] std::uint64_t bytes_free() const;
+  [[nodiscard]] std::uint32_t segments_ready() const;
+  [[nodiscard]] bool preparing_failed() const;
   [[nodiscard]] std::span<const SegmentInfo> segments() const;
   [[nodiscard]] std::uint32_t first_segment() const;    // the oldest that is needed
   [[nodiscard]] std::uint32_t current_segment() const;  // the one that is written

@@ -8,25 +8,52 @@ namespace synod::storage {
 
 namespace {
 
+constexpr std::uint64_t trim_blocks = 2;        // of the reserve: the record, and another one where the first came too early
 constexpr std::uint64_t checkpoint_share = 16;  // a checkpoint comes after so many times its bytes, at the earliest
 constexpr std::uint64_t capacity_share = 4;  // or after this part of the journal: what lies behind it cannot be released before
 
 }  // namespace
 
-// The end of a segment for control records, or for votes, which stop before the reserve at the end of the last free segment.
-std::uint64_t Journal::State::segment_limit(std::uint32_t index, bool control) const {
-  const bool is_last = geometry.next(index) == first_segment;
-  return is_last && !control ? geometry.end_of(index) - reserve_bytes : geometry.end_of(index);
+Reserve Journal::State::reserve_of(wire::RecordKind kind) const {
+  switch (kind) {
+    case wire::RecordKind::promise:
+    case wire::RecordKind::members:
+    case wire::RecordKind::repair: return Reserve::half;
+    case wire::RecordKind::checkpoint:
+    case wire::RecordKind::index: return checkpoint_needed ? Reserve::most : Reserve::none;
+    case wire::RecordKind::trim: return Reserve::all;
+    default: return Reserve::none;
+  }
+}
+
+// The end of a segment: of the last free one, less what is reserved for others.
+std::uint64_t Journal::State::segment_limit(std::uint32_t index, Reserve reserve) const {
+  const std::uint64_t end = geometry.end_of(index);
+  const bool is_last = geometry.next(index) == first_segment || is_last_ready(index);
+  if (!is_last) return end;
+  switch (reserve) {
+    case Reserve::none: return end - reserve_bytes;
+    case Reserve::half: return end - align_up(reserve_bytes / 2, device_block_bytes);
+    case Reserve::most: return end - trim_blocks * device_block_bytes;
+    case Reserve::all: return end;
+  }
+  CHECK(false);
+}
+
+// No segment behind it will be ready soon. (Those get ready in order, so until all are, the ring has not come round.)
+bool Journal::State::is_last_ready(std::uint32_t index) const {
+  return device.preparing_failed() && geometry.end_of(index) >= device.ready_bytes();
 }
 
 // Where a new block of `length` bytes goes: behind the last one, or at the start of the next segment if it does not fit there and
 // that one is free.
-std::optional<Journal::State::Place> Journal::State::place(bool control, std::uint64_t length, std::uint64_t ready_bytes) const {
+std::optional<Journal::State::Place> Journal::State::place(Reserve reserve, std::uint64_t length,
+                                                           std::uint64_t ready_bytes) const {
   const std::uint64_t offset = end_offset();
-  if (offset + length <= segment_limit(segment, control)) return Place{segment, offset};
+  if (offset + length <= segment_limit(segment, reserve)) return Place{segment, offset};
   const std::uint32_t next = geometry.next(segment);
   if (next == first_segment || offset == geometry.start_of(segment)) return std::nullopt;
-  if (geometry.end_of(next) > ready_bytes || geometry.start_of(next) + length > segment_limit(next, control)) return std::nullopt;
+  if (geometry.end_of(next) > ready_bytes || geometry.start_of(next) + length > segment_limit(next, reserve)) return std::nullopt;
   return Place{next, geometry.start_of(next)};
 }
 
@@ -60,23 +87,46 @@ void Journal::State::announce_release(const Block& sent) {
 
 bool Journal::has_space() const {
   const State& state = *state_;
-  // What is not ready yet counts: it will be.
-  return !state.failed && state.place(false, block_bytes(padded_record_bytes(largest_body())), UINT64_MAX).has_value();
+  // What is not ready yet counts: it will be, unless that has failed.
+  const std::uint64_t ready = state.device.preparing_failed() ? state.device.ready_bytes() : UINT64_MAX;
+  return !state.failed && state.place(Reserve::none, block_bytes(padded_record_bytes(largest_body())), ready).has_value();
+}
+
+std::uint64_t Journal::bytes_free() const {
+  const State& state = *state_;
+  const std::uint64_t ready = state.device.ready_bytes();
+  if (state.device.preparing_failed()) return ready - std::min(ready, state.end_offset());
+  return bytes_capacity() - bytes_used();
+}
+
+std::uint32_t Journal::segments_ready() const {
+  const State& state = *state_;
+  const std::uint64_t ready = std::min(state.device.ready_bytes(), state.geometry.end());
+  return static_cast<std::uint32_t>((ready - state.geometry.start_of(0)) / state.geometry.segment_bytes);
+}
+
+// A segment may go when all that was written before its successor's first block is below the trim, up to the newest
+// checkpoint's.
+std::uint32_t Journal::State::first_kept(Slot below) const {
+  const std::uint32_t newest = checkpoint.sequence == 0 ? first_segment : checkpoint.segment;
+  std::uint32_t first = announced_segment;
+  for (std::uint32_t index = first; index != newest;) {
+    index = geometry.next(index);
+    const SegmentInfo& info = segments[index];
+    if (info.first_sequence != 0 && info.highest >= below) break;
+    if (info.first_sequence != 0) first = index;
+  }
+  return first;
 }
 
 void Journal::release(Slot below, PersistNumber witness) {
   State& state = *state_;
-  // A segment may go when all that was written before its successor's first block is below the trim, up to the newest
-  // checkpoint's.
-  const std::uint32_t newest = state.checkpoint.sequence == 0 ? state.first_segment : state.checkpoint.segment;
-  std::uint32_t first = state.announced_segment;
-  for (std::uint32_t index = first; index != newest;) {
-    index = state.geometry.next(index);
-    const SegmentInfo& segment = state.segments[index];
-    if (segment.first_sequence != 0 && segment.highest >= below) break;
-    if (segment.first_sequence != 0) first = index;
-  }
+  const std::uint32_t first = state.first_kept(below);
   if (first != state.announced_segment) state.release = PendingRelease{below, witness, first};
+}
+
+bool Journal::can_release(Slot below) const {
+  return state_->first_kept(below) != state_->announced_segment;
 }
 
 bool Journal::release_lacks_checkpoint(Slot below) const {

@@ -22,6 +22,15 @@
 
 namespace synod::storage {
 
+// How far into the reserve, at the end of the last free segment, a record may go.
+//
+//   | votes ...              | promises, members, repairs | checkpoints and pages that a trim waits for | trims |
+//   start                    end - reserve                end - reserve / 2                    end - 2 blocks  end
+//
+// Promises come without end while nobody leads, and a trim must bring space back even then: so they stop half way. A checkpoint
+// or a trim goes into the reserve only where segments are released for it, and then the reserve is whole again, further on.
+enum class Reserve : std::uint8_t { none, half, most, all };
+
 enum class BlockState : std::uint8_t { open, closed, in_flight, done };
 
 struct Block {
@@ -158,16 +167,19 @@ struct Journal::State {
   [[nodiscard]] Block& block(std::uint64_t sequence) { return blocks[sequence % blocks.size()]; }
   [[nodiscard]] const Block& block(std::uint64_t sequence) const { return blocks[sequence % blocks.size()]; }
   [[nodiscard]] const Block* open_block() const;
-  [[nodiscard]] bool fits_open_block(const Block& open, bool control, std::uint64_t record_bytes) const;
-  [[nodiscard]] std::uint64_t segment_limit(std::uint32_t segment, bool control) const;
+  [[nodiscard]] bool fits_open_block(const Block& open, Reserve reserve, std::uint64_t record_bytes) const;
+  [[nodiscard]] Reserve reserve_of(wire::RecordKind kind) const;
+  [[nodiscard]] std::uint64_t segment_limit(std::uint32_t segment, Reserve reserve) const;
+  [[nodiscard]] bool is_last_ready(std::uint32_t index) const;
   [[nodiscard]] std::uint64_t end_offset() const;
   struct Place {
     std::uint32_t segment = 0;
     std::uint64_t offset = 0;
   };
-  [[nodiscard]] std::optional<Place> place(bool control, std::uint64_t length, std::uint64_t ready_bytes) const;
-  [[nodiscard]] bool can_open_block(bool control, std::uint64_t record_bytes) const;
+  [[nodiscard]] std::optional<Place> place(Reserve reserve, std::uint64_t length, std::uint64_t ready_bytes) const;
+  [[nodiscard]] bool can_open_block(Reserve reserve, std::uint64_t record_bytes) const;
   [[nodiscard]] std::uint32_t age_of(std::uint32_t index) const;
+  [[nodiscard]] std::uint32_t first_kept(Slot below) const;
   void close_open_block();
   Block& begin_block(Place at);
   [[nodiscard]] std::uint32_t generation_of(const Block& sent) const;

@@ -47,24 +47,50 @@ std::string Preparer::error() const {
 
 void Preparer::wait() const {
   std::unique_lock hold(mutex_);
-  changed_.wait(hold, [this] { return finished_; });
+  changed_.wait(hold, [this] { return finished_ || !error_.empty(); });
 }
 
 void Preparer::run(const std::stop_token& stop) {
   (void)::pthread_setname_np(::pthread_self(), "preparer");
   (void)::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), thread_nice);
-  std::string error;
-  for (std::uint32_t segment = table_.ready.load(); segment < table_.geometry.segments && !stop.stop_requested(); ++segment) {
+  for (std::uint32_t segment = table_.ready.load(); segment < table_.geometry.segments && !stop.stop_requested();) {
     const auto file = prepare(segment, stop);
-    if (!file) error = file.error().text;
-    if (!file || *file < 0) break;
+    if (!file) {
+      failed(file.error().text);
+      if (sync_failed_) return;
+      std::unique_lock hold(mutex_);
+      (void)changed_.wait_for(hold, stop, options_.try_again_after, [] { return false; });
+      continue;
+    }
+    if (*file < 0) break;
     table_.files[segment] = *file;
-    table_.ready.store(segment + 1, std::memory_order_release);
+    table_.ready.store(++segment, std::memory_order_release);
+    succeeded();
   }
   const std::scoped_lock hold(mutex_);
-  error_ = error;
   finished_ = true;
   changed_.notify_all();
+}
+
+// Said once, and not again at every try.
+void Preparer::failed(const std::string& text) {
+  const std::scoped_lock hold(mutex_);
+  if (error_.empty()) {
+    fmt::print(stderr, "synod: {}: the journal goes on with {} of {} segments{}\n", text, table_.ready.load(),
+               table_.geometry.segments, sync_failed_ ? "" : "; trying again");
+  }
+  error_ = text;
+  table_.preparing_failed.store(true, std::memory_order_relaxed);
+  changed_.notify_all();
+}
+
+void Preparer::succeeded() {
+  const std::scoped_lock hold(mutex_);
+  if (error_.empty()) return;
+  error_.clear();
+  table_.preparing_failed.store(false, std::memory_order_relaxed);
+  fmt::print(stderr, "synod: {}: segments are made ready again, {} of {}\n", table_.directory, table_.ready.load(),
+             table_.geometry.segments);
 }
 
 Result<int> Preparer::prepare(std::uint32_t segment, const std::stop_token& stop) {
@@ -78,6 +104,7 @@ Result<int> Preparer::prepare(std::uint32_t segment, const std::stop_token& stop
   if (!written) return std::unexpected(written.error());
   if (!*written) return -1;
   if (::fdatasync(file.fd()) != 0) {
+    sync_failed_ = true;
     return fail(fmt::format("cannot sync {} ({}): do not use this disk", path, std::strerror(errno)));
   }
   const std::string ready_path = segment_path(table_.directory, segment);

@@ -226,7 +226,7 @@ void Journal::State::resume(const ChainEnd& end, std::vector<SegmentInfo> known_
 // The first block of this open. Where the tail is lost it holds the word of that, before anything else can follow.
 Result<> Journal::State::begin_open() {
   const std::uint64_t record_bytes = recovered.tail_is_lost ? padded_record_bytes(0) : 0;
-  const auto at = place(true, block_bytes(record_bytes), device.ready_bytes());
+  const auto at = place(Reserve::all, block_bytes(record_bytes), device.ready_bytes());
   if (!at) {
     return fail("the journal is full, and so is its reserve: this replica can neither vote nor promise; join as a new member");
   }

@@ -34,9 +34,10 @@ struct SegmentTable {
 
   std::string directory;
   Geometry geometry;
-  std::vector<int> files;                // one per segment; those below `ready` are open with O_DIRECT
-  std::atomic<std::uint32_t> ready = 0;  // grows by the preparer: a release behind the descriptor
-  std::atomic<std::uint32_t> used = 0;   // segments up to the highest that this open wrote to: a hint for the preparer
+  std::vector<int> files;                      // one per segment; those below `ready` are open with O_DIRECT
+  std::atomic<std::uint32_t> ready = 0;        // grows by the preparer: a release behind the descriptor
+  std::atomic<bool> preparing_failed = false;  // the preparer waits to try again
+  std::atomic<std::uint32_t> used = 0;         // segments up to the highest that this open wrote to: a hint for the preparer
 
   [[nodiscard]] std::uint64_t ready_bytes() const { return geometry.start_of(ready.load(std::memory_order_acquire)); }
 };

@@ -55,6 +55,9 @@ class UringDevice {
   [[nodiscard]] std::size_t poll(std::span<Completion> out);
   [[nodiscard]] const DeviceInfo& info() const { return info_; }
   [[nodiscard]] std::uint64_t ready_bytes() const { return segments_ != nullptr ? segments_->ready_bytes() : info_.size_bytes; }
+  [[nodiscard]] bool preparing_failed() const {
+    return segments_ != nullptr && segments_->preparing_failed.load(std::memory_order_relaxed);
+  }
 
   // Zeroes segments in the background; null where all were ready at open.
   [[nodiscard]] const Preparer* preparer() const { return preparer_.get(); }

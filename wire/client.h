@@ -147,7 +147,7 @@ struct StatusAnswer {
   std::uint64_t records_repaired = 0;      // fetched from peers and written again, since start
   std::uint32_t journal_failed_errno = 0;  // 0: the journal works
   std::uint32_t segments_total = 0;
-  std::uint32_t segments_free = 0;  // ready to be written
+  std::uint32_t segments_free = 0;  // behind the one that is written; some may not be ready yet
   ReplicaId replica;
   ReplicaId leader;  // 0: unknown
   std::uint16_t members = 0;
@@ -155,9 +155,12 @@ struct StatusAnswer {
   std::uint8_t votes = 0;   // 1: has recorded all initial members and may vote
   std::uint8_t stable = 0;  // 1: stable storage, 0: memory or a disk that cannot promise it
   DoubtKind doubt = DoubtKind::none;
-  std::uint8_t confirmed = 0;  // 1: its peers have confirmed that its disk is not behind what they heard
-  std::uint8_t space_low = 0;  // 1: refuses appends until a trim brings space back
-  std::uint8_t zero[8] = {};
+  std::uint8_t confirmed = 0;         // 1: its peers have confirmed that its disk is not behind what they heard
+  std::uint8_t space_low = 0;         // 1: refuses appends until a trim brings space back
+  std::uint32_t segments_ready = 0;   // zeroed, so that they can be written
+  std::uint8_t stalled = 0;           // 1: the disk completes nothing, so this replica does not lead
+  std::uint8_t preparing_failed = 0;  // 1: segments that are not ready cannot be made so just now; its log says why
+  std::uint8_t zero[2] = {};
 };
 
 static_assert(Format<OpenSession> && sizeof(OpenSession) == 8);

@@ -133,5 +133,93 @@ TEST(LateDisk, a_read_right_behind_the_acknowledgement_is_answered_with_the_entr
   }
 }
 
+// Found by the simulator (seeds 85 and 91) when trims no longer waited for everybody.
+TEST(LateDisk, may_be_overtaken_by_a_trim) {
+  World world({.seed = first_seed()});
+  Client& writer = world.add_client();
+  Client& reader = world.add_client();
+  world.append_and_wait(writer, "first");
+  ASSERT_TRUE(world.run_until([&] { return world.cluster.has_settled(); }));
+  const std::size_t late = (world.cluster.leader().value() + 1) % 3;
+  const Node& node = world.cluster.node(late);
+  world.cluster.disk(late).conduct.stalled_until_us = UINT64_MAX;
+  for (int i = 0; i < 3; ++i) world.append_and_wait(writer, fmt::format("entry {}", i));
+  client::Call& call = reader.session().call();
+  call.start_trim(reader.session().next_request(), Lsn(4), world.cluster.network.now_us, 5'000'000);
+  ASSERT_TRUE(world.run_until([&] { return !call.waiting(); }));
+  ASSERT_TRUE(world.run_until([&] { return node.log().trim() == Lsn(4); }));
+  world.run_for(20'000);
+  world.cluster.disk(late).conduct.stalled_until_us = 0;
+  world.append_and_wait(writer, "last");
+  ASSERT_TRUE(world.run_until([&] { return world.cluster.has_settled(); }));
+  world.cluster.expect_equal_logs();
+}
+
+// Slower than a campaign may be: the first one waits for the disk, instead of ballot after ballot that fill the journal.
+TEST(LateDisk, a_replica_alone_with_a_slow_disk_leads) {
+  World world({.seed = first_seed(), .replicas = 1});
+  world.cluster.disk(0).conduct = {.latency_us_min = 3 * short_timeouts.campaign_us,
+                                   .latency_us_max = 4 * short_timeouts.campaign_us};
+  Client& writer = world.add_client();
+  world.append_and_wait(writer, "first");
+  EXPECT_EQ(world.cluster.node(0).engine().counters().elections, 1U);
+}
+
+TEST(LateDisk, replicas_that_all_have_slow_disks_elect_a_leader) {
+  World world({.seed = first_seed()});
+  for (std::size_t place = 0; place < 3; ++place) {
+    world.cluster.disk(place).conduct = {.latency_us_min = 3 * short_timeouts.campaign_us,
+                                         .latency_us_max = 4 * short_timeouts.campaign_us};
+  }
+  Client& writer = world.add_client();
+  world.append_and_wait(writer, "first");
+  std::uint64_t ballots = 0;
+  for (std::size_t place = 0; place < 3; ++place) ballots += world.cluster.node(place).engine().counters().elections;
+  EXPECT_LT(ballots, 100U);
+}
+
+// No error, and no completion either.
+TEST(LateDisk, a_leader_whose_disk_completes_nothing_steps_down_and_follows_when_it_does_again) {
+  World world({.seed = first_seed()});
+  Client& writer = world.add_client();
+  Client& reader = world.add_client();
+  world.append_and_wait(writer, "first");
+  const std::size_t stalled = world.cluster.leader().value();
+  const Node& node = world.cluster.node(stalled);
+  world.cluster.disk(stalled).conduct.stalled_until_us = UINT64_MAX;
+  ASSERT_TRUE(writer.append("in front of the stall"));
+  // One heartbeat for the append to arrive, and what a tick may be late.
+  ASSERT_TRUE(world.run_until([&] { return !node.engine().is_leader(); },
+                              short_timeouts.step_down_us + short_timeouts.heartbeat_us + 1'000));
+  EXPECT_EQ(node.status().stalled, 1U);
+  EXPECT_EQ(node.status().journal_failed_errno, 0U);
+  for (int i = 0; i < 50; ++i) world.append_and_wait(writer, fmt::format("behind it {}", i));
+  EXPECT_NE(world.cluster.leader(), stalled);
+  EXPECT_FALSE(node.engine().is_leader());
+  world.cluster.disk(stalled).conduct.stalled_until_us = 0;
+  ASSERT_TRUE(world.run_until([&] { return world.cluster.has_settled(); })) << "it does not catch up";
+  EXPECT_EQ(node.status().stalled, 0U);
+  world.cluster.expect_equal_logs();
+  world.expect_one_story(world.read_all(reader));
+}
+
+TEST(FailedDisk, a_replica_votes_no_more_at_once_and_the_others_go_on) {
+  World world({.seed = first_seed()});
+  Client& writer = world.add_client();
+  Client& reader = world.add_client();
+  world.append_and_wait(writer, "first");
+  const std::size_t failed = world.cluster.leader().value();
+  const Node& node = world.cluster.node(failed);
+  world.cluster.disk(failed).conduct.next_write_fails = true;
+  ASSERT_TRUE(writer.append("the one that fails there"));
+  ASSERT_TRUE(world.run_until([&] { return node.status().journal_failed_errno != 0; }));
+  EXPECT_FALSE(node.engine().is_leader());
+  EXPECT_EQ(node.status().votes, 0U);
+  EXPECT_EQ(node.status().journal_failed_errno, static_cast<std::uint32_t>(EIO));
+  for (int i = 0; i < 50; ++i) world.append_and_wait(writer, fmt::format("behind it {}", i));
+  EXPECT_EQ(node.status().votes, 0U);
+  world.expect_one_story(world.read_all(reader));
+}
+
 }  // namespace
 }  // namespace synod::replica::test

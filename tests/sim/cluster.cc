@@ -16,6 +16,7 @@ using storage::DeviceRef;
 namespace {
 
 constexpr std::uint64_t small_disk_bytes = 5U << 20;  // of two segments
+constexpr std::uint64_t silence_us_per_tick_max = 10'000;
 // So that it passes a disk some times in a run.
 constexpr storage::ScrubOptions scrub{.bytes_per_s = 64U << 20, .pause_us = 50'000};
 
@@ -28,7 +29,7 @@ consensus::Timeouts timeouts(const Options& options) {
           .resend_us = 3'000,
           .catch_up_us = 1'000,
           .step_down_us = options.step_down_us,
-          .silence_us_per_tick_max = 10'000};
+          .silence_us_per_tick_max = silence_us_per_tick_max};
 }
 
 ClusterId cluster_id() {
@@ -132,9 +133,11 @@ std::uint64_t Cluster::poll(std::size_t place) {
   member.disk->now_us = network_.now_us;
   const consensus::Engine before = node.engine();
   if (network_.now_us < member.strobe_until_us) member.clock.ahead_us += prng_.below(2'000);
+  const PersistNumber durable = node.journal().durable();
   const bool was_busy = node.poll_once(member.clock.at(network_.now_us));
   node.engine().check_now();
   consensus::Engine::check_delta(before, node.engine());
+  check_stall(place, durable);
   oracle_.replica_applied(place, node.log());
   node.flush();
   node.submit();
@@ -422,6 +425,19 @@ void Cluster::check_promise_visible(std::size_t place, const wire::PacketHeader&
       fmt::format("replica {} says {} ({}, {}) and its disk holds no promise of that ballot; in effect up to block {}, then {}",
                   place + 1, wire::name(header.type), header.ballot.round(), header.ballot.replica().value(),
                   members_[place].ledger->sequence(), members_[place].ledger->waiting()));
+}
+
+// A leader steps down if its disk makes nothing durable. (What is committed without its own disk waits for it.)
+void Cluster::check_stall(std::size_t place, PersistNumber before) {
+  Member& member = members_[place];
+  const replica::Node& node = *member.node;
+  const std::uint64_t now_us = member.clock.at(network_.now_us);
+  const std::uint64_t elapsed_us = std::min(now_us - std::exchange(member.polled_us, now_us), silence_us_per_tick_max);
+  const bool waits = node.journal().durable() == before && node.engine().commit() > node.status().durable;
+  member.stalled_us = waits ? member.stalled_us + elapsed_us : 0;
+  if (member.stalled_us <= options_.step_down_us + silence_us_per_tick_max || !node.engine().is_leader()) return;
+  oracle_.fail("a leader's disk makes progress",
+               fmt::format("replica {} leads, and nothing became durable for {} us", place + 1, member.stalled_us));
 }
 
 void Cluster::check_word_kept(std::size_t place) {

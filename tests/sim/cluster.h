@@ -20,8 +20,9 @@
 
 namespace synod::sim {
 
-// Whether a replica that is behind a peer's trim gets that one's state. While it does not, trims wait for everybody, and a
-// damaged replica that fell behind one stays there.
+// Whether trims may leave a replica behind, so that it gets a peer's state. While they may not, trims wait for everybody, and a
+// damaged replica that fell behind one stays there. (Not yet: whoever takes a state lets go of entries that are not trimmed, and
+// where all have taken one, nobody has them: seed 109.)
 inline constexpr bool laggards_get_checkpoints = false;
 
 // A monotonic clock that runs too fast or too slow, and sometimes jumps ahead.
@@ -48,6 +49,8 @@ struct Member {
   Idle idle = Idle::spin;
   std::uint64_t paused_until_us = 0;
   std::uint64_t strobe_until_us = 0;
+  std::uint64_t polled_us = 0;     // by its own clock
+  std::uint64_t stalled_us = 0;    // of its own time: its votes wait for a disk that completes nothing
   std::uint64_t back_at_us = 0;    // of a replica that is down: when it starts again. 0: it does not
   bool is_damaged = false;         // its disk has lost something that was durable
   bool has_lost_tail = false;      // and does not know it yet
@@ -139,6 +142,7 @@ class Cluster {
   void check_visible(std::size_t place, const wire::PacketView& packet);
   void check_promise_visible(std::size_t place, const wire::PacketHeader& header);
   void check_word_kept(std::size_t place);
+  void check_stall(std::size_t place, PersistNumber before);
   void went_down(std::size_t place);
   [[nodiscard]] bool is_missed(std::size_t place, const Position& last) const;
   [[nodiscard]] static ClusterCounters counters_of(const Member& member);

@@ -90,6 +90,41 @@ TEST(Ring, space_that_is_full_comes_back_by_a_trim) {
   EXPECT_EQ(journal.segments()[0].generation, 2U);
 }
 
+// While nobody leads, promises come without end; and the trim that would bring space back waits for a checkpoint.
+TEST(Ring, promises_without_end_leave_room_for_the_checkpoint_and_the_trim_that_bring_space_back) {
+  const auto memory = make_memory(4, 4 * segment_bytes);
+  const auto opened = open(DeviceRef(*memory));
+  Journal& journal = *opened.journal;
+  std::uint64_t slot = 0;
+  while (journal.can_stage(wire::RecordKind::accepted, 3000)) {
+    stage(journal, vote(++slot, 1, 3000));
+    drain(journal, told(slot + 1));
+  }
+  std::uint64_t promises = 0;
+  for (; journal.can_stage(wire::RecordKind::promise, 0); ++promises) {
+    stage(journal, promise(promises + 2));
+    drain(journal, told(slot + 1));
+  }
+  EXPECT_GT(promises, 0U);
+  EXPECT_FALSE(journal.can_release(Slot(slot))) << "there is no checkpoint to start from";
+  EXPECT_TRUE(journal.release_lacks_checkpoint(Slot(slot)));
+  EXPECT_FALSE(journal.can_stage(wire::RecordKind::checkpoint, 20'000)) << "none but one that brings space back";
+  EXPECT_FALSE(journal.can_stage(wire::RecordKind::index, 20'000));
+  journal.need_checkpoint();
+  EXPECT_TRUE(journal.can_stage(wire::RecordKind::index, 20'000));
+  ASSERT_TRUE(journal.can_stage(wire::RecordKind::checkpoint, 20'000));
+  stage(journal, checkpoint_parts(Slot(slot), random_bytes(20'000, 1), 20'000, 1).front());
+  drain(journal, told(slot + 1));
+  EXPECT_FALSE(journal.can_stage(wire::RecordKind::checkpoint, 0)) << "one is enough";
+  EXPECT_TRUE(journal.can_release(Slot(slot)));
+  ASSERT_TRUE(journal.can_stage(wire::RecordKind::trim, 0));
+  journal.release(Slot(slot), stage(journal, trim(slot)).number);
+  drain(journal, told(slot + 1));
+  EXPECT_EQ(journal.first_segment(), 3U);
+  EXPECT_TRUE(journal.has_space());
+  EXPECT_TRUE(journal.can_stage(wire::RecordKind::promise, 0));
+}
+
 TEST(Ring, a_release_waits_for_the_trims_record_and_for_a_commit_watermark_that_covers_it) {
   const auto memory = make_memory(4, segment_bytes);
   const auto opened = open(DeviceRef(*memory));

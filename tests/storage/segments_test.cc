@@ -1,6 +1,7 @@
 // A directory's segment files, the preparer behind them, and raw block devices: on real files and a real loop device.
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -183,6 +184,45 @@ TEST_F(Segments, a_preparer_that_cannot_write_says_why_and_adds_nothing) {
   (*device)->preparer()->wait();
   EXPECT_NE((*device)->preparer()->error().find("segment-000005.new"), std::string::npos) << (*device)->preparer()->error();
   EXPECT_EQ((*device)->ready_bytes(), segments_offset + 5 * segment_bytes);
+}
+
+// What the journal says while no more segments get ready: it goes on with those it has, and keeps its reserve at their end.
+TEST_F(Segments, a_journal_goes_on_with_the_segments_it_has_until_more_can_be_made_ready) {
+  const std::string stuck = unprepared_path(path(), 4);
+  fs::remove(stuck);
+  fs::create_directory(stuck);
+  PreparerOptions impatient = at_once;
+  impatient.try_again_after = std::chrono::milliseconds(10);
+  const auto device = open_directory(path(), impatient);
+  ASSERT_TRUE(device) << device.error().text;
+  (*device)->preparer()->wait();
+  EXPECT_TRUE((*device)->preparing_failed());
+  auto opened = open(DeviceRef(**device), {});
+  ASSERT_TRUE(opened.journal) << opened.error;
+  Journal& journal = *opened.journal;
+  EXPECT_EQ(journal.segments_ready(), 4U);
+  EXPECT_GT(journal.bytes_free(), 3 * segment_bytes);
+  EXPECT_LT(journal.bytes_free(), 4 * segment_bytes);
+  for (std::uint64_t slot = 1; journal.has_space(); ++slot) {
+    while (!journal.can_stage(wire::RecordKind::accepted, body_bytes_max)) drain(journal);
+    stage(journal, vote(slot, 1, body_bytes_max));
+    ASSERT_LT(slot, 4 * segment_bytes / body_bytes_max) << "it has space without end";
+  }
+  drain(journal);
+  EXPECT_FALSE(journal.can_stage(wire::RecordKind::accepted, body_bytes_max));
+  EXPECT_TRUE(journal.can_stage(wire::RecordKind::promise, 0)) << "the reserve is kept";
+  EXPECT_LT(journal.bytes_free(), 4U << 20);
+  fs::remove(stuck);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  while ((*device)->ready_bytes() < segments_offset + segments * segment_bytes) {
+    ASSERT_LT(std::chrono::steady_clock::now(), deadline) << "it is not tried again: " << (*device)->preparer()->error();
+    ::sched_yield();
+  }
+  EXPECT_EQ((*device)->preparer()->error(), "");
+  EXPECT_FALSE((*device)->preparing_failed());
+  EXPECT_EQ(journal.segments_ready(), segments);
+  EXPECT_TRUE(journal.has_space());
+  EXPECT_TRUE(journal.can_stage(wire::RecordKind::accepted, body_bytes_max));
 }
 
 TEST_F(Segments, a_preparer_that_cannot_reserve_says_so) {

@@ -123,6 +123,9 @@ TEST(ClientFormat, OfStatusAnswer) {
                             1,
                             DoubtKind::unbounded,
                             1,
+                            1,
+                            23,
+                            1,
                             1};
   expect_format(answer, R"(
       01 00 00 00 00 00 00 00
@@ -146,7 +149,7 @@ TEST(ClientFormat, OfStatusAnswer) {
       14 00 00 00 15 00 00 00
       16 00 00 00 01 00 02 00
       03 00 02 01 01 02 01 01
-      00 00 00 00 00 00 00 00)");
+      17 00 00 00 01 01 00 00)");
 }
 
 constexpr std::string_view golden_append = R"(
