@@ -58,6 +58,7 @@ enum class Mutant : std::uint8_t {
   tail_without_probe,
   // trims
   trim_falls,
+  trim_lets_go_too_far,
   trimmed_is_read,
   // packets
   fragment_mixup,
@@ -97,6 +98,7 @@ inline constexpr std::array<std::string_view, static_cast<std::size_t>(Mutant::c
     "lsn-from-old-base",
     "tail-without-probe",
     "trim-falls",
+    "trim-lets-go-too-far",
     "trimmed-is-read",
     "fragment-mixup",
 };

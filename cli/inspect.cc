@@ -7,8 +7,8 @@
 
 #include "cli/command.h"
 #include "replica/audit.h"
-#include "replica/journal_image.h"
 #include "storage/block_reader.h"
+#include "storage/journal_image.h"
 #include "storage/superblock.h"
 #include "wire/body.h"
 
@@ -64,9 +64,9 @@ class Inspect {
   std::string lsn;
 
   int run(const std::string& what) {
-    const auto image = replica::JournalImage::open(data, live);
+    const auto image = storage::JournalImage::open(data, live);
     if (!image) return failed(image.error().text);
-    replica::ImageDevice device(*image);
+    storage::ImageDevice device(*image);
     const storage::DeviceRef ref(device);
     const auto superblock = replica::read_superblock(ref);
     if (!superblock) return failed(superblock.error().text);
@@ -120,11 +120,11 @@ class Inspect {
     return rows;
   }
 
-  [[nodiscard]] Result<json> record(const replica::JournalImage& image, const storage::Superblock& superblock) const {
+  [[nodiscard]] Result<json> record(const storage::JournalImage& image, const storage::Superblock& superblock) const {
     std::uint64_t wanted = 0;
     std::from_chars(lsn.data(), lsn.data() + lsn.size(), wanted);
-    replica::ImageDevice stream(image);
-    replica::ImageDevice random(image);
+    storage::ImageDevice stream(image);
+    storage::ImageDevice random(image);
     replica::StoredIndex index{storage::DeviceRef(stream), storage::DeviceRef(random), superblock};
     const auto slot = slot_of(index, Lsn(wanted));
     if (!slot) return std::unexpected(slot.error());

@@ -7,7 +7,7 @@
 
 #include "cli/command.h"
 #include "replica/audit.h"
-#include "replica/journal_image.h"
+#include "storage/journal_image.h"
 
 namespace synod::cli {
 
@@ -38,9 +38,11 @@ void print_table(const replica::AuditReport& report, double seconds) {
   const std::uint64_t hidden = report.errors + report.warnings - report.findings.size();
   if (hidden > 0) fmt::print("... and {} more\n", hidden);
   const double mebibytes = static_cast<double>(report.bytes) / (1 << 20);
-  fmt::print("{} blocks, {} records, {:.1f} MiB in {:.2f} s ({:.0f} MiB/s); {} index pages, {} slots; kept from slot {}, committed up to {}; {}\n",
-             report.blocks, report.records, mebibytes, seconds, mebibytes / seconds, report.pages, report.slots,
-             report.trim.value(), report.commit.value(), report.has_checkpoint ? "with a checkpoint" : "without a checkpoint");
+  fmt::print(
+      "{} blocks, {} records, {:.1f} MiB in {:.2f} s ({:.0f} MiB/s); {} index pages, {} slots; kept from slot {}, committed up "
+      "to {}; {}\n",
+      report.blocks, report.records, mebibytes, seconds, mebibytes / seconds, report.pages, report.slots, report.trim.value(),
+      report.commit.value(), report.has_checkpoint ? "with a checkpoint" : "without a checkpoint");
   if (report.is_whole()) {
     fmt::print("whole{}\n",
                report.warnings == 0 ? "" : fmt::format(" ({} warnings: nothing that is needed lies there)", report.warnings));
@@ -55,10 +57,10 @@ struct Verify {
   bool live = false;
 
   [[nodiscard]] int run() const {
-    const auto image = replica::JournalImage::open(data, live);
+    const auto image = storage::JournalImage::open(data, live);
     if (!image) return failed(image.error().text);
-    replica::ImageDevice stream(*image);
-    replica::ImageDevice random(*image);
+    storage::ImageDevice stream(*image);
+    storage::ImageDevice random(*image);
     const bool terminal = ::isatty(STDERR_FILENO) == 1;
     const auto begin = std::chrono::steady_clock::now();
     auto shown = begin;

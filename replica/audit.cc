@@ -13,6 +13,8 @@ namespace {
 using storage::Geometry;
 using storage::Watermarks;
 
+constexpr Lsn lsn_max(UINT64_MAX);
+
 class Audit {
  public:
   Audit(storage::DeviceRef stream, storage::DeviceRef random, const storage::Superblock& superblock,
@@ -31,6 +33,7 @@ class Audit {
     check_pages();
     check_slots_behind();
     if (outside_blocks_ > 0) say(false, fmt::format("{} records can be read although their blocks are damaged", outside_blocks_));
+    if (trimmed_lost_ > 0) say(false, fmt::format("{} slots or pages below the trim are lost", trimmed_lost_));
     return std::move(report_);
   }
 
@@ -127,7 +130,7 @@ class Audit {
   }
 
   void check_gap(const storage::Gap& gap) {
-    const std::uint64_t from = index_.checkpoint() && index_.end() ? index_.end()->checkpoint_sequence : 0;
+    const std::uint64_t from = index_.checkpoint() && index_.end() ? index_.end()->checkpoint.sequence : 0;
     const bool is_behind = !index_.checkpoint() || gap.next_sequence > from;
     say(is_behind, fmt::format("blocks {} to {} (offset {} up to {}) are damaged{}", gap.first_sequence, gap.next_sequence - 1,
                                gap.offset, gap.next_offset, is_behind ? ": only they say what they held" : ""));
@@ -135,7 +138,8 @@ class Audit {
 
   [[nodiscard]] static std::uint64_t place_of(Slot slot) { return slot - first_of_page(page_of(slot)); }
 
-  void check_entry(Slot slot, const IndexEntry& entry) {
+  // `end`: behind the slot's LSNs.
+  void check_entry(Slot slot, const IndexEntry& entry, Lsn end) {
     if (slot < report_.trim) return;
     ++report_.slots;
     const auto found = found_.find(page_of(slot));
@@ -145,8 +149,18 @@ class Audit {
       ++outside_blocks_;
       return;
     }
+    if (end <= index_.trim_lsn()) {
+      ++trimmed_lost_;
+      return;
+    }
     say(true, entry.offset == 0 ? fmt::format("slot {}: its record is lost and was not repaired yet", slot.value())
                                 : fmt::format("slot {}: its record at offset {} cannot be read", slot.value(), entry.offset));
+  }
+
+  // Where the next page begins, if it is there.
+  [[nodiscard]] Lsn end_of_page(std::uint64_t number) const {
+    const auto next = index_.directory().find(number + 1);
+    return next == index_.directory().end() ? lsn_max : next->second.base;
   }
 
   void check_pages() {
@@ -155,6 +169,10 @@ class Audit {
       if (last < report_.trim) continue;
       const auto page = index_.page(number);
       if (!page) {
+        if (end_of_page(number) <= index_.trim_lsn()) {
+          ++trimmed_lost_;
+          continue;
+        }
         say(true, fmt::format("the index page of slots {} to {} {}", first_of_page(number).value(), last.value(), page.error()));
         continue;
       }
@@ -164,7 +182,9 @@ class Audit {
       // The entries are copied: looking at a record may load another page over this one.
       const std::vector<std::byte> bytes(page->begin(), page->end());
       for (std::uint64_t place = 0; place < index_page_slots; ++place) {
-        check_entry(first_of_page(number) + place, entry_of_page(bytes, place));
+        const bool is_last = place + 1 == index_page_slots;
+        check_entry(first_of_page(number) + place, entry_of_page(bytes, place),
+                    is_last ? end_of_page(number) : entry_of_page(bytes, place + 1).base);
       }
       base_ = entry_of_page(bytes, index_page_slots - 1).base;
       covered_ = last;
@@ -174,7 +194,8 @@ class Audit {
     if (index_.directory().contains(open)) return;
     for (std::size_t place = 0; place < index_.checkpoint()->entries.size(); ++place) {
       const Slot slot = first_of_page(open) + place;
-      check_entry(slot, index_.checkpoint()->entries[place]);
+      const auto& entries = index_.checkpoint()->entries;
+      check_entry(slot, entries[place], place + 1 < entries.size() ? entries[place + 1].base : lsn_max);
       covered_ = std::max(covered_, slot);
     }
   }
@@ -196,6 +217,7 @@ class Audit {
   Watermarks before_;
   std::unordered_map<std::uint64_t, std::bitset<index_page_slots>> found_;
   std::uint64_t outside_blocks_ = 0;
+  std::uint64_t trimmed_lost_ = 0;
   Lsn base_;
   Slot covered_;
 };

@@ -68,6 +68,8 @@ class StoredIndex {
   [[nodiscard]] const Result<storage::ChainEnd>& end() const { return end_; }
   [[nodiscard]] std::uint64_t checkpoints_unusable() const { return checkpoints_unusable_; }
   [[nodiscard]] Slot trim() const { return trim_; }
+  // What lies below is trimmed, and may be kept for peers all the same.
+  [[nodiscard]] Lsn trim_lsn() const { return trim_lsn_; }
   [[nodiscard]] std::uint64_t first_page() const { return checkpoint_ ? checkpoint_->header.first_page : 0; }
   [[nodiscard]] std::uint64_t pages() const { return pages_.empty() ? first_page() : pages_.rbegin()->first + 1; }
   [[nodiscard]] const std::map<std::uint64_t, PageAt>& directory() const { return pages_; }
@@ -87,13 +89,14 @@ class StoredIndex {
   storage::DeviceRef random_;
   storage::Superblock superblock_;
   storage::Survey survey_;
-  std::optional<storage::Survey::CheckpointAt> at_;
+  std::optional<storage::CheckpointAt> at_;
   std::vector<std::byte> checkpoint_bytes_;
   std::optional<CheckpointView> checkpoint_;
   std::uint64_t checkpoints_unusable_ = 0;
   Result<storage::ChainEnd> end_;
   std::map<std::uint64_t, PageAt> pages_;
   Slot trim_{1};
+  Lsn trim_lsn_;
   std::unordered_set<std::uint64_t> behind_;
   std::unordered_map<std::uint64_t, std::vector<std::byte>> loaded_;
   storage::AlignedBuffer buffer_;

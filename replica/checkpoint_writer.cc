@@ -19,7 +19,7 @@ void CheckpointWriter::put(const T& item) {
 void CheckpointWriter::begin(CheckpointHeader header, std::span<const wire::MemberUuid> members, std::span<const OpenSlot> open,
                              const SlotIndex& index, const consensus::LogState& log) {
   used_ = 0;
-  header.applied = log.applied();
+  header.applied = applied_ = log.applied();
   header.tail = log.tail();
   header.chain = log.chain();
   header.members = static_cast<std::uint32_t>(members.size());

@@ -33,6 +33,8 @@ class CheckpointWriter {
   // In one record: it may use the journal's reserve. A larger one that began there might not end there.
   [[nodiscard]] bool is_small() const { return parts_ <= 1; }
   void abandon() { part_ = parts_; }
+  // The last slot that it covers.
+  [[nodiscard]] Slot applied() const { return applied_; }
   [[nodiscard]] bool is_writing() const { return part_ < parts_; }
 
  private:
@@ -42,6 +44,7 @@ class CheckpointWriter {
   storage::AlignedBuffer buffer_;
   std::size_t used_ = 0;
   std::uint64_t id_ = 0;
+  Slot applied_;
   std::uint32_t part_ = 0;
   std::uint32_t parts_ = 0;
   std::vector<std::byte> body_;

@@ -76,9 +76,13 @@ Result<std::unique_ptr<Node>> Node::open(const NodeOptions& options, storage::De
   parts.members = recovery.members();
   parts.open = recovery.open();
   parts.doubt = recovery.doubt();
+  // Where the log has come as far again as the trim that was recorded, its slot is looked up anew: the record may speak of less.
   // (Where a gap stopped the log short of it, a peer's checkpoint will bring it there.)
-  const bool is_behind_trim = recovery.trim() > parts.log->applied() + 1;
-  parts.trimmed = is_behind_trim ? parts.log->trim() : recovery.trimmed();
+  if (recovery.trim() > parts.log->applied() + 1) {
+    parts.trimmed = parts.log->trim();
+  } else if (recovery.trimmed() > parts.log->trim()) {
+    parts.trimmed = recovery.trimmed();
+  }
   parts.first_lsn = recovery.first_lsn();
   parts.trim = std::min(recovery.trim(), parts.log->applied() + 1);
   const Slot window_end = parts.log->applied() + options.window_slots;
@@ -159,6 +163,7 @@ Node::Node(const NodeOptions& options, Parts&& parts)
       intake_(pool_, journal_->largest_body()),
       reads_(messenger_, *journal_, *index_),
       checkpoint_(std::min(storage::checkpoint_part_bytes, journal_->largest_body())),
+      base_reader_(*journal_),
       scrub_(*journal_, options.scrub),
       staged_(options.window_slots),
       openings_(openings_max),
@@ -168,6 +173,7 @@ Node::Node(const NodeOptions& options, Parts&& parts)
       own_records_(own_records_max),
       page_body_(index_page_bytes),
       trimmed_(parts.trimmed),
+      trim_target_(parts.trim),
       trim_slot_(parts.trim),
       first_lsn_(parts.first_lsn) {
   for (const storage::Gap& gap : journal_->recovered().gaps) add_gap(gap);
@@ -218,7 +224,7 @@ bool Node::poll_once(std::uint64_t now_us) {
   drain();
   answer_tails();
   upkeep();
-  reads_.start(durable_slot(), log_.tail(), engine_.promised(), engine_.commit());
+  reads_.start(durable_slot(), first_readable(), log_.tail(), engine_.promised(), engine_.commit());
   return packets > 0 || journal_->durable() != before || (!failed_ && !journal_->idle());
 }
 

@@ -32,6 +32,7 @@
 #include "replica/retention.h"
 #include "replica/slot_index.h"
 #include "replica/transfer.h"
+#include "storage/checkpoint_reader.h"
 #include "storage/journal.h"
 #include "storage/scrub.h"
 #include "wire/client.h"
@@ -58,7 +59,8 @@ struct NodeCounters {
   std::uint64_t appends_refused = 0;
   std::uint64_t entries_applied = 0;
   std::uint64_t slots_void = 0;
-  std::uint64_t gaps_closed = 0;  // places of lost blocks that were written over
+  std::uint64_t gaps_closed = 0;   // places of lost blocks that were written over
+  std::uint64_t states_taken = 0;  // of a peer, behind whose trim this replica was
 };
 
 class Node {
@@ -92,7 +94,9 @@ class Node {
   [[nodiscard]] std::size_t gaps() const { return gaps_.size(); }
   [[nodiscard]] const Incarnation& incarnation() const { return messenger_.local().incarnation; }
   // The first LSN that can be read here: the log's trim, or later where a peer's checkpoint was installed.
-  [[nodiscard]] Lsn first_readable() const { return std::max(log_.trim(), first_lsn_); }
+  // The first slot that must be whole here. Those before it are trimmed; they are kept for peers that are farther behind.
+  [[nodiscard]] Slot first_needed() const { return std::max(index_->first(), trim_target_); }
+  [[nodiscard]] Lsn first_readable() const { return std::max({log_.trim(), trimmed_, first_lsn_}); }
   [[nodiscard]] wire::StatusAnswer status() const;
 
  private:
@@ -120,6 +124,7 @@ class Node {
   [[nodiscard]] bool can_stage_part() const;
   void begin_checkpoint(bool is_installed);
   void keep_trim();
+  void let_go();
   [[nodiscard]] std::optional<Slot> find_trim_slot();
   void stage_trim();
   void raise_open_count(std::uint64_t floor);
@@ -128,6 +133,7 @@ class Node {
   [[nodiscard]] bool on_checkpoint_message(const dataplane::Message& message);
   void send_piece(ReplicaId to, Slot applied, std::uint32_t number);
   void keep_transfer();
+  void offer_state(ReplicaId to);
   void install(Bytes state);
 
   // node_repair.cc: making whole again what the disk has lost
@@ -178,6 +184,7 @@ class Node {
   CheckpointWriter checkpoint_;
   Repairs repairs_;
   Transfer transfer_;
+  storage::CheckpointReader base_reader_;  // of the state to be served
   storage::Scrub scrub_;
   FixedVector<storage::Gap, 16> gaps_;  // not closed yet
   std::uint64_t sweep_page_ = 0;
@@ -220,8 +227,9 @@ class Node {
   Ring<PersistNumber> own_records_;  // staged by the node and not by the engine, and not durable yet
   std::uint64_t own_records_durable_ = 0;
   std::vector<std::byte> page_body_;
-  Lsn trimmed_;     // the log's trim that the journal knows
-  Slot trim_slot_;  // and its slot
+  Lsn trimmed_;       // the log's trim that was looked up last
+  Slot trim_target_;  // and its slot
+  Slot trim_slot_;    // the first that is kept; at most trim_target_, see let_go
   PersistNumber trim_record_;
   std::uint64_t trim_staged_us_ = 0;
   Lsn first_lsn_;                        // that may be read here: a state that was installed came without its entries

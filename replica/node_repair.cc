@@ -16,11 +16,11 @@ constexpr std::size_t pages_per_upkeep = 2;
 
 void Node::keep_repairs() {
   while (const auto unreadable = reads_.next_unreadable()) {
-    if (unreadable->slot < index_->first()) continue;
+    if (unreadable->slot < first_needed()) continue;
     const std::uint64_t page = page_of(unreadable->slot);
     if (!unreadable->is_page) {
       repairs_.ask(unreadable->slot);
-    } else if (first_of_page(page) >= index_->first()) {
+    } else if (first_of_page(page) >= first_needed()) {
       const SlotIndex::Entry entry = index_->directory(page);
       (void)repairs_.ask_page(page, entry.base, entry.chain);
     }
@@ -101,13 +101,14 @@ bool Node::lies_in_gap(const storage::Location& location) const {
 
 // Asks for what lay in a gap. False: the page is not here yet.
 bool Node::sweep_page(std::uint64_t page) {
+  if (first_of_page(page + 1) <= first_needed()) return true;
   if (page < index_->open_page() && lies_in_gap(index_->location_of(page))) {
     sweep_is_clean_ = false;
     if (index_->is_resident(page)) index_->restage(page);
   }
   if (!reads_.has_page(page)) return false;
   const Slot last = std::min(index_->commit(), first_of_page(page) + (index_page_slots - 1));
-  for (Slot slot = std::max(index_->first(), first_of_page(page)); slot <= last; ++slot) {
+  for (Slot slot = std::max(first_needed(), first_of_page(page)); slot <= last; ++slot) {
     if (!lies_in_gap((*index_)[slot].location)) continue;
     repairs_.ask(slot);
     sweep_is_clean_ = false;

@@ -41,10 +41,21 @@ void Node::send_piece(ReplicaId to, Slot applied, std::uint32_t number) {
   messenger_.send(routes_[to.value()], header, bytes_of(piece->header), piece->bytes);
 }
 
+// The state in front of the first slot that is kept here. It lies in the journal, in a checkpoint; who asked asks again.
+void Node::offer_state(ReplicaId to) {
+  const bool is_current = transfer_.offered() != Slot{} && transfer_.offered() + 1 == trim_slot_;
+  if (is_current || transfer_.is_busy(now_us_)) return send_piece(to, transfer_.offered(), 0);
+  const auto base = journal_->newest_checkpoint_below(trim_slot_);
+  if (base && base->applied + 1 == trim_slot_ && !base_reader_.is_reading()) base_reader_.begin(*base);
+}
+
 void Node::keep_transfer() {
-  if (const auto peer = reads_.next_below()) {
-    transfer_.offer(log_, now_us_);
-    send_piece(*peer, transfer_.offered(), 0);
+  if (const auto peer = reads_.next_below()) offer_state(*peer);
+  if (const auto bytes = base_reader_.step()) {
+    const auto view = decode_checkpoint(*bytes);
+    if (view && view->header.applied == base_reader_.read().applied) {
+      transfer_.offer(view->log, view->header.applied, now_us_);
+    }
   }
   if (const auto question = transfer_.next_question(now_us_)) {
     const std::size_t to = question->to.value();
@@ -67,12 +78,13 @@ void Node::install(Bytes state) {
   if (header && header->applied > engine_.commit() && !is_useful) return;  // later
   if (!is_useful || !consensus::decode_log_checkpoint(state, log_)) return transfer_.drop();
   transfer_.drop();
+  ++counters_.states_taken;
   installing_from_ = engine_.commit();
   effects_.clear();
   engine_.install(log_.applied(), effects_);
   index_->reset_behind(log_.applied(), log_.tail(), log_.chain());
   durable_slot_ = log_.applied();
-  trim_slot_ = log_.applied() + 1;
+  trim_slot_ = trim_target_ = log_.applied() + 1;
   trimmed_ = log_.trim();
   trim_record_ = {};
   first_lsn_ = log_.tail();

@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "base/crc32c.h"
+#include "base/mutant.h"
 #include "replica/node.h"
 
 namespace synod::replica {
@@ -78,7 +79,7 @@ void Node::keep_checkpoint() {
     if (!can_stage_part()) return checkpoint_.abandon();
   }
   if (!can_stage_part()) return;
-  stage_own({.slot = log_.applied(), .kind = wire::RecordKind::checkpoint}, checkpoint_.next_part());
+  stage_own({.slot = checkpoint_.applied(), .kind = wire::RecordKind::checkpoint}, checkpoint_.next_part());
   checkpoint_.part_taken();
   if (!checkpoint_.is_writing()) installing_from_.reset();
 }
@@ -133,21 +134,30 @@ void Node::stage_trim() {
   trim_record_ = stage_own({.slot = trim_slot_, .kind = wire::RecordKind::trim}, bytes_of(trimmed_)).number;
 }
 
+// Slots below the trim go up to the newest checkpoint below it, and no further: a peer that is farther behind gets that state,
+// and behind it every slot, so it never lets go of a vote for what is not trimmed.
+void Node::let_go() {
+  if (trim_target_ <= trim_slot_) return;
+  const Slot below = mutant(Mutant::trim_lets_go_too_far) ? Slot(UINT64_MAX) : trim_target_;
+  const auto base = journal_->newest_checkpoint_below(below);
+  if (!base || base->applied + 1 <= trim_slot_) return;
+  trim_slot_ = base->applied + 1;
+  trim_record_ = {};  // the one before says less
+  stage_trim();
+  engine_.set_trim(trim_slot_);
+  index_->trim(trim_slot_);
+}
+
 void Node::keep_trim() {
   if (installing_from_) return;  // blocks do not carry the watermark yet that would free anything
   if (log_.trim() > trimmed_) {
     const auto slot = find_trim_slot();
     if (!slot) return;
     trimmed_ = log_.trim();
-    if (*slot > trim_slot_) {
-      trim_slot_ = *slot;
-      trim_record_ = {};  // the one before says less
-      stage_trim();
-      engine_.set_trim(trim_slot_);
-      index_->trim(trim_slot_);
-      repairs_.trim(trim_slot_);
-    }
+    trim_target_ = std::max(trim_target_, *slot);
+    repairs_.trim(trim_target_);
   }
+  let_go();
   if (trim_slot_ == Slot{}) return;
   // Its record could not be staged then, or no block is on its way that could say that segments are free.
   const bool is_stuck = journal_->is_releasing() && journal_->idle() && now_us_ - trim_staged_us_ >= trim_again_us;
@@ -155,7 +165,8 @@ void Node::keep_trim() {
   if (trim_record_ != PersistNumber{}) journal_->release(trim_slot_, trim_record_);
   // Checkpoints come rarely, and where appends are refused for want of space nothing brings on the next one.
   const bool is_short = journal_->bytes_used() >= journal_->bytes_capacity() / 4;
-  if (is_short && journal_->release_lacks_checkpoint(trim_slot_)) journal_->need_checkpoint();
+  const bool would_serve = log_.applied() < trim_target_;
+  if (is_short && would_serve && journal_->release_lacks_checkpoint(trim_target_)) journal_->need_checkpoint();
 }
 
 // Retention by size or age, where it is asked for: the leader puts a trim into its batch.

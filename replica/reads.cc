@@ -134,22 +134,23 @@ std::optional<Reads::Unreadable> Reads::next_unreadable() {
   return next;
 }
 
-void Reads::start(Slot durable_slot, Lsn tail, Ballot ballot, Slot commit) {
+void Reads::start(Slot durable_slot, Lsn first, Lsn tail, Ballot ballot, Slot commit) {
   durable_slot_ = durable_slot;
   tail_ = tail;
   ballot_ = ballot;
   commit_ = commit;
   answers_left_ = answers_at_once_max;
-  start_clients();
+  start_clients(first);
   start_serves();
 }
 
-void Reads::start_clients() {
+void Reads::start_clients(Lsn first) {
   for (std::size_t waiting = clients_.size(); waiting > 0; --waiting) {
     ClientRead client = clients_.front();
     clients_.pop();
     // Trimmed while it waited: it asks again, and is told.
     if (index_.first() > index_.commit()) continue;
+    if (client.request.from < first && !mutant(Mutant::trimmed_is_read)) continue;
     const std::uint64_t page = index_.page_with(client.request.from);
     const auto slot = has_page(page) ? index_.find(client.request.from) : std::nullopt;
     if (slot && client.request.from < index_[*slot].base) continue;

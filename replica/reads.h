@@ -44,7 +44,7 @@ class Reads {
   void serve(const consensus::Serve& serve);
 
   // Starts reads while there is room. `durable_slot`: records up to there can be read.
-  void start(Slot durable_slot, Lsn tail, Ballot ballot, Slot commit);
+  void start(Slot durable_slot, Lsn first, Lsn tail, Ballot ballot, Slot commit);
   void on_read(const storage::ReadResult& result, Lsn tail);
   // Whether a page of the index is in memory. If not, it is read now or as soon as there is room: ask again.
   [[nodiscard]] bool has_page(std::uint64_t page);
@@ -78,7 +78,7 @@ class Reads {
   bool begin(InFlight& place, const InFlight& read);
   void on_page(const InFlight& read, const storage::ReadResult& result);
   void tell_unreadable(Slot slot, bool is_page);
-  void start_clients();
+  void start_clients(Lsn first);
   void start_serves();
   [[nodiscard]] bool take_up(ClientRead& client, Slot slot);
   [[nodiscard]] bool is_ours(Slot slot, const wire::RecordView& record) const;

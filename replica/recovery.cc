@@ -139,22 +139,14 @@ void Recovery::visit(const wire::RecordHeader& header, storage::Location locatio
 }
 
 void Recovery::visit_checkpoint_part(Bytes body) {
-  if (body.size() < sizeof(storage::CheckpointPart)) return;
-  const auto part = synod::load<storage::CheckpointPart>(body);
-  if (part.part == 0) {
-    checkpoint_.clear();
-    next_part_ = part;
-  }
-  if (part.id != next_part_.id || part.part != next_part_.part || part.bytes > storage::checkpoint_bytes_max) return;
-  ++next_part_.part;
-  const Bytes rest = body.subspan(sizeof(storage::CheckpointPart));
-  checkpoint_.insert(checkpoint_.end(), rest.begin(), rest.end());
-  if (next_part_.part < part.parts || checkpoint_.size() != part.bytes) return;
-  const auto view = decode_checkpoint(checkpoint_);
+  const bool is_first = body.size() >= sizeof(storage::CheckpointPart) && synod::load<storage::CheckpointPart>(body).part == 0;
+  if (is_first) parts_.clear();
+  if (!parts_.add(body) || !parts_.is_whole()) return;
+  const auto view = decode_checkpoint(parts_.bytes());
   if (!view || view->header.is_installed == 0 || view->header.applied <= log_.applied()) return;
   const Ballot promised = promised_;
   const Slot trim = trim_;
-  if (const auto loaded = load(checkpoint_); !loaded) error_ = loaded.error();
+  if (const auto loaded = load(parts_.bytes()); !loaded) error_ = loaded.error();
   promised_ = std::max(promised_, promised);
   trim_ = std::max(trim_, trim);
   is_stuck_ = false;

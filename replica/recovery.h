@@ -21,6 +21,7 @@
 #include "replica/checkpoint.h"
 #include "replica/slot_index.h"
 #include "storage/block_reader.h"
+#include "storage/checkpoint_parts.h"
 #include "storage/journal.h"
 #include "wire/record.h"
 
@@ -73,8 +74,7 @@ class Recovery {
   std::map<Slot, OpenRecord> open_;
   std::map<std::uint64_t, storage::Location> pages_;  // of the index that were seen before their last slot was applied
   // A checkpoint within the chain, part by part. One that was installed leads on where the records before it do not.
-  std::vector<std::byte> checkpoint_;
-  storage::CheckpointPart next_part_;
+  storage::CheckpointParts parts_;
   consensus::Doubt doubt_;
   Slot trim_;
   Lsn trimmed_;

@@ -1,6 +1,7 @@
 // The index and the checkpoint, as offline tools find them.
 #include <fmt/format.h>
 
+#include "consensus/log_checkpoint.h"
 #include "replica/audit.h"
 #include "storage/block_reader.h"
 #include "storage/journal_state.h"
@@ -61,13 +62,17 @@ void StoredIndex::take_checkpoint(storage::DeviceRef stream) {
   for (std::size_t i = 0; i < checkpoint_->pages.size(); ++i) pages_[first_page() + i] = checkpoint_->pages[i];
   for (const OpenSlot& open : checkpoint_->open) behind_.insert(open.slot.value());
   trim_ = std::max(trim_, checkpoint_->header.trim);
+  if (const auto log = consensus::log_checkpoint_header(checkpoint_->log)) trim_lsn_ = std::max(trim_lsn_, log->trim);
 }
 
 void StoredIndex::take_record(const wire::RecordHeader& header, storage::Location location, Bytes body) {
   switch (header.kind) {
     case wire::RecordKind::accepted:
     case wire::RecordKind::chosen: behind_.insert(header.slot.value()); return;
-    case wire::RecordKind::trim: trim_ = std::max(trim_, header.slot); return;
+    case wire::RecordKind::trim:
+      trim_ = std::max(trim_, header.slot);
+      if (body.size() == sizeof(Lsn)) trim_lsn_ = std::max(trim_lsn_, load<Lsn>(body));
+      return;
     case wire::RecordKind::index:
       if (header.slot == Slot{} || body.size() < sizeof(IndexPageHeader)) return;
       pages_[page_of(header.slot)] = {.base = load<IndexPageHeader>(body).base,

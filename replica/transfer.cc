@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/check.h"
 #include "consensus/log_checkpoint.h"
 
 namespace synod::replica {
@@ -16,11 +17,16 @@ constexpr std::uint64_t ask_again_us = 20'000;
 
 Transfer::Transfer() : served_(consensus::log_checkpoint_bytes_max), received_(wire::checkpoint_message_bytes_max) {}
 
-void Transfer::offer(const consensus::LogState& log, std::uint64_t now_us) {
-  if (served_bytes_ > 0 && now_us - asked_us_ < kept_us) return;
-  served_bytes_ = consensus::encode_log_checkpoint(log, served_.bytes());
-  offered_ = log.applied();
+void Transfer::offer(Bytes state, Slot applied, std::uint64_t now_us) {
+  CHECK_LE(state.size(), served_.size());
+  copy(served_.bytes(), state);
+  served_bytes_ = state.size();
+  offered_ = applied;
   asked_us_ = now_us;
+}
+
+bool Transfer::is_busy(std::uint64_t now_us) const {
+  return served_bytes_ > 0 && now_us - asked_us_ < kept_us;
 }
 
 std::optional<Transfer::Piece> Transfer::piece(Slot applied, std::uint32_t number, std::uint64_t now_us) {

@@ -1,5 +1,5 @@
-// Both ends of a checkpoint's way from one replica to another (wire/checkpoint.h). A replica serves one state at a time, taken
-// when it was first asked and kept while somebody goes on asking; and receives one at a time, from one peer.
+// Both ends of a checkpoint's way from one replica to another (wire/checkpoint.h). A replica serves one state at a time, which
+// is kept while somebody goes on asking; and receives one at a time, from one peer.
 //
 // Both buffers are reserved address space, touched as they are used. Thread: the node's. No heap after construction.
 #pragma once
@@ -7,8 +7,8 @@
 #include <cstdint>
 #include <optional>
 
+#include "base/bytes.h"
 #include "base/ids.h"
-#include "consensus/log_state.h"
 #include "storage/aligned_buffer.h"
 #include "wire/checkpoint.h"
 
@@ -18,8 +18,10 @@ class Transfer {
  public:
   Transfer();
 
-  // Serving. Takes the state unless one is being served; the piece of it that is asked for, if it is still that one.
-  void offer(const consensus::LogState& log, std::uint64_t now_us);
+  // Serving. Takes a state; the piece of it that is asked for, if it is still that one.
+  void offer(Bytes state, Slot applied, std::uint64_t now_us);
+  // Somebody asked for a piece not long ago.
+  [[nodiscard]] bool is_busy(std::uint64_t now_us) const;
   struct Piece {
     wire::CheckpointPiece header;
     Bytes bytes;

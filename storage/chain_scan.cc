@@ -164,10 +164,7 @@ Result<> ChainScan::take(const BlockHeader& header) {
   end_.offset = header.offset + length;
   end_.value = chain_value(header);
   end_.first_segment = header.first_segment;
-  if (header.checkpoint_sequence > end_.checkpoint_sequence) {
-    end_.checkpoint_sequence = header.checkpoint_sequence;
-    end_.checkpoint_offset = header.checkpoint_offset;
-  }
+  if (header.checkpoint_sequence > end_.checkpoint.sequence) end_.checkpoint = checkpoint_of(header);
   if (!mutant(Mutant::promise_lost_in_recycle)) {
     end_.watermarks.promised = std::max(end_.watermarks.promised, header.promised);
   }

@@ -138,14 +138,15 @@ void Journal::State::send(Block& sent) {
                      .promised = watermarks.promised,
                      .commit = sent.commit,
                      .highest = watermarks.highest,
-                     .checkpoint_sequence = checkpoint.sequence,
-                     .checkpoint_offset = checkpoint.offset,
+                     .checkpoint_sequence = checkpoint.at.sequence,
+                     .checkpoint_offset = checkpoint.at.offset,
                      .written_s = now_s,
                      .payload_bytes = static_cast<std::uint32_t>(payload.size()),
                      .record_count = sent.record_count,
                      .first_segment = announced_segment,
                      .unbounded = sent.is_unbounded ? 1U : 0U,
                      .tail = watermarks.tail,
+                     .checkpoint_applied = checkpoint.at.applied,
                      .payload_checksum = crc32c(payload)};
   sent.is_told = watermarks.own_place != Watermarks::nobody;
   if (sent.is_told) watermarks.heard[watermarks.own_place] = {superblock.open_count, sent_sequence};
@@ -170,7 +171,7 @@ void Journal::State::took_effect(const Block& durable) {
   first_segment = durable.first_segment;
   if (durable.is_told) told_sequence = durable_sequence;
   const bool is_whole = staged_checkpoint.last_number != PersistNumber{} && staged_checkpoint.last_number <= durable_number;
-  if (is_whole && checkpoint.sequence < staged_checkpoint.sequence) checkpoint = staged_checkpoint;
+  if (is_whole && checkpoint.at.sequence < staged_checkpoint.at.sequence) checkpoint = staged_checkpoint;
 }
 
 void Journal::State::finish_write(std::uint64_t sequence, std::int32_t error) {
@@ -280,7 +281,7 @@ Journal::Staged Journal::stage(const wire::RecordHeader& header, Bytes body) {
   block.used += static_cast<std::uint32_t>(record_bytes);
   ++block.record_count;
   block.last_number = ++state.staged_number;
-  if (header.kind == wire::RecordKind::checkpoint) state.note_checkpoint(block, body);
+  if (header.kind == wire::RecordKind::checkpoint) state.note_checkpoint(block, header.slot, body);
   if (header.kind == wire::RecordKind::repair) state.note_repair(header);
   ++state.counters.records;
   return {.number = state.staged_number, .location = location};

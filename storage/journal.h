@@ -101,6 +101,14 @@ struct CheckpointPart {
 };
 static_assert(Format<CheckpointPart> && sizeof(CheckpointPart) == 24);
 
+// A checkpoint in the journal.
+struct CheckpointAt {
+  std::uint64_t sequence = 0;  // of the block in which it begins; 0: none
+  std::uint64_t offset = 0;    // of that block
+  Slot applied;                // the last slot that it covers
+  constexpr bool operator==(const CheckpointAt&) const = default;
+};
+
 inline constexpr std::size_t checkpoint_part_bytes = 128U << 10;
 inline constexpr std::uint64_t checkpoint_bytes_max = 64U << 20;
 
@@ -111,6 +119,7 @@ struct SegmentInfo {
   Slot commit;                  // watermarks of its first block
   Slot highest;
   Lsn tail;
+  CheckpointAt checkpoint;  // that its first block names
 };
 
 struct JournalLimits {
@@ -196,6 +205,10 @@ class Journal {
   void release(Slot below, PersistNumber witness);
   // Whether a release waits for such a block. If the journal is idle, none comes by itself.
   [[nodiscard]] bool is_releasing() const;
+  // The newest durable checkpoint that covers no slot from `slot` on. A replica that has let go of everything below `slot` keeps
+  // it, and what lies behind it: a peer that is farther behind gets its state, and then the slots, and lacks nothing. (One of
+  // several in one segment may be unknown after a start.)
+  [[nodiscard]] std::optional<CheckpointAt> newest_checkpoint_below(Slot slot) const;
   // Whether `release` would let go of a segment.
   [[nodiscard]] bool can_release(Slot below) const;
   // Whether `release` could let go of more if there were a newer checkpoint.
@@ -244,14 +257,16 @@ class Journal {
   // What a stretch holds here is not what the caller knows to lie here: the stretch is given up.
   void drop_held(Location location);
 
-  // Asks for whole device blocks, for a scrub; one at a time. False: the last one is not taken yet.
-  [[nodiscard]] bool read_blocks(std::uint64_t offset, std::uint64_t bytes);
-  // What it brought, once; nothing if it is not finished. What cannot be read is empty. Valid until the next read_blocks.
+  // Asks for whole device blocks; one at a time, for all who ask. False: the last one is not taken yet.
+  enum class Asker : std::uint8_t { scrub, checkpoint };
+  [[nodiscard]] bool read_blocks(Asker asker, std::uint64_t offset, std::uint64_t bytes);
+  // What it brought, once; nothing if it is not finished, or another's. What cannot be read is empty. Valid until the next
+  // read_blocks.
   struct BlocksRead {
     std::uint64_t offset = 0;
     Bytes bytes;
   };
-  [[nodiscard]] std::optional<BlocksRead> take_blocks();
+  [[nodiscard]] std::optional<BlocksRead> take_blocks(Asker asker);
 
   // An errno if a write failed: this replica must stop voting.
   [[nodiscard]] std::optional<int> failed() const;
@@ -274,6 +289,7 @@ class Journal {
 
  private:
   friend class Scrub;
+  friend class CheckpointReader;
   struct State;
   explicit Journal(std::unique_ptr<State> state);
   void collect();

@@ -123,11 +123,12 @@ void Journal::drop_held(Location location) {
   while (Stretch* stretch = state_->stretch_with(location)) *stretch = {.buffer = stretch->buffer};
 }
 
-bool Journal::read_blocks(std::uint64_t offset, std::uint64_t bytes) {
+bool Journal::read_blocks(Asker asker, std::uint64_t offset, std::uint64_t bytes) {
   State& state = *state_;
   if (state.blocks_state != State::BlocksState::idle) return false;
   CHECK(offset % device_block_bytes == 0 && bytes % device_block_bytes == 0 && bytes <= state.blocks_buffer.size());
   state.blocks_state = State::BlocksState::asked;
+  state.blocks_asker = asker;
   state.blocks_offset = offset;
   state.blocks_bytes = bytes;
   state.device.read(offset, state.blocks_buffer.bytes().first(bytes), device_token(TokenKind::blocks, 0));
@@ -135,9 +136,9 @@ bool Journal::read_blocks(std::uint64_t offset, std::uint64_t bytes) {
   return true;
 }
 
-std::optional<Journal::BlocksRead> Journal::take_blocks() {
+std::optional<Journal::BlocksRead> Journal::take_blocks(Asker asker) {
   State& state = *state_;
-  if (state.blocks_state != State::BlocksState::finished) return std::nullopt;
+  if (state.blocks_state != State::BlocksState::finished || state.blocks_asker != asker) return std::nullopt;
   state.blocks_state = State::BlocksState::idle;
   return BlocksRead{state.blocks_offset, Bytes(state.blocks_buffer.bytes()).first(state.blocks_bytes)};
 }

@@ -74,7 +74,8 @@ void Journal::State::begin_segment(std::uint32_t index, const BlockHeader& first
                      .written_s = first.written_s,
                      .commit = first.commit,
                      .highest = first.highest,
-                     .tail = first.tail};
+                     .tail = first.tail,
+                     .checkpoint = checkpoint_of(first)};
 }
 
 // The record that makes a trim durable, and the commit watermark that covers it, must be on the disk with the word that segments
@@ -105,12 +106,35 @@ std::uint32_t Journal::segments_ready() const {
   return static_cast<std::uint32_t>((ready - state.geometry.start_of(0)) / state.geometry.segment_bytes);
 }
 
-// A segment may go when all that was written before its successor's first block is below the trim, up to the newest
-// checkpoint's.
-std::uint32_t Journal::State::first_kept(Slot below) const {
-  const std::uint32_t newest = checkpoint.sequence == 0 ? first_segment : checkpoint.segment;
+std::optional<CheckpointAt> Journal::newest_checkpoint_below(Slot slot) const {
+  const State& state = *state_;
+  const CheckpointAt& newest = state.checkpoint.at;
+  if (newest.sequence != 0 && newest.applied < slot) return newest;
+  std::optional<CheckpointAt> found;
+  for (std::uint32_t index = state.first_segment;; index = state.geometry.next(index)) {
+    const CheckpointAt& named = state.segments[index].checkpoint;
+    // (A segment that is used again names one of its former use until its first block is sent.)
+    const bool is_there = named.sequence != 0 && named.sequence >= state.segments[state.announced_segment].first_sequence &&
+                          state.is_kept(state.geometry.segment_of(named.offset));
+    if (is_there && named.applied < slot && (!found || named.sequence > found->sequence)) found = named;
+    if (index == state.segment) return found;
+  }
+}
+
+// Not announced as free: it is behind the oldest one that is needed.
+bool Journal::State::is_kept(std::uint32_t index) const {
+  const auto distance = [&](std::uint32_t to) {
+    return to >= announced_segment ? to - announced_segment : to + geometry.segments - announced_segment;
+  };
+  return distance(index) <= distance(segment);
+}
+
+// A segment may go when all that was written before its successor's first block is below the trim, up to that in which the newest
+// checkpoint below the trim begins.
+std::uint32_t Journal::State::first_kept(Slot below, const std::optional<CheckpointAt>& base) const {
+  const std::uint32_t last = base ? geometry.segment_of(base->offset) : announced_segment;
   std::uint32_t first = announced_segment;
-  for (std::uint32_t index = first; index != newest;) {
+  for (std::uint32_t index = first; index != last;) {
     index = geometry.next(index);
     const SegmentInfo& info = segments[index];
     if (info.first_sequence != 0 && info.highest >= below) break;
@@ -121,18 +145,19 @@ std::uint32_t Journal::State::first_kept(Slot below) const {
 
 void Journal::release(Slot below, PersistNumber witness) {
   State& state = *state_;
-  const std::uint32_t first = state.first_kept(below);
+  const std::uint32_t first = state.first_kept(below, newest_checkpoint_below(below));
   if (first != state.announced_segment) state.release = PendingRelease{below, witness, first};
 }
 
 bool Journal::can_release(Slot below) const {
-  return state_->first_kept(below) != state_->announced_segment;
+  return state_->first_kept(below, newest_checkpoint_below(below)) != state_->announced_segment;
 }
 
 bool Journal::release_lacks_checkpoint(Slot below) const {
   const State& state = *state_;
   if (state.checkpoint_needed || state.segment == state.staged_checkpoint.segment) return false;
-  std::uint32_t index = state.checkpoint.sequence == 0 ? state.first_segment : state.checkpoint.segment;
+  const auto base = newest_checkpoint_below(below);
+  std::uint32_t index = base ? state.geometry.segment_of(base->offset) : state.announced_segment;
   while (index != state.segment) {
     index = state.geometry.next(index);
     const SegmentInfo& segment = state.segments[index];
@@ -146,11 +171,11 @@ bool Journal::is_releasing() const {
 }
 
 // Where the newest checkpoint begins, once all its parts are staged.
-void Journal::State::note_checkpoint(const Block& block, Bytes body) {
+void Journal::State::note_checkpoint(const Block& block, Slot applied, Bytes body) {
   const auto part = load<CheckpointPart>(body);
   if (part.part == 0) {
     staged_checkpoint = {
-        .sequence = last_sequence, .offset = block.offset, .segment = block.segment, .bytes = part.bytes, .last_number = {}};
+        .at = {last_sequence, block.offset, applied}, .segment = block.segment, .bytes = part.bytes, .last_number = {}};
     bytes_since_checkpoint = 0;
     checkpoint_needed = false;
   }
@@ -185,7 +210,7 @@ bool Journal::lies_in(const Gap& gap, std::uint64_t offset) const {
 }
 
 bool Journal::has_checkpoint_in(const Gap& gap) const {
-  return state_->checkpoint.sequence != 0 && lies_in(gap, state_->checkpoint.offset);
+  return state_->checkpoint.at.sequence != 0 && lies_in(gap, state_->checkpoint.at.offset);
 }
 
 std::uint64_t Journal::bytes_used() const {

@@ -84,8 +84,7 @@ enum class TokenKind : std::uint8_t { write = 1, read = 2, blocks = 3, aside = 4
 
 // Where a checkpoint begins, and when it is whole.
 struct CheckpointPlace {
-  std::uint64_t sequence = 0;  // 0: none
-  std::uint64_t offset = 0;
+  CheckpointAt at;
   std::uint32_t segment = 0;
   std::uint64_t bytes = 0;
   PersistNumber last_number;  // of its last part; 0: not all parts are staged
@@ -148,6 +147,7 @@ struct Journal::State {
   std::uint64_t stretch_uses = 0;
   enum class BlocksState : std::uint8_t { idle, asked, finished };
   BlocksState blocks_state = BlocksState::idle;
+  Asker blocks_asker{};
   AlignedBuffer blocks_buffer;
   std::uint64_t blocks_offset = 0;
   std::uint64_t blocks_bytes = 0;
@@ -179,12 +179,13 @@ struct Journal::State {
   [[nodiscard]] std::optional<Place> place(Reserve reserve, std::uint64_t length, std::uint64_t ready_bytes) const;
   [[nodiscard]] bool can_open_block(Reserve reserve, std::uint64_t record_bytes) const;
   [[nodiscard]] std::uint32_t age_of(std::uint32_t index) const;
-  [[nodiscard]] std::uint32_t first_kept(Slot below) const;
+  [[nodiscard]] bool is_kept(std::uint32_t index) const;
+  [[nodiscard]] std::uint32_t first_kept(Slot below, const std::optional<CheckpointAt>& base) const;
   void close_open_block();
   Block& begin_block(Place at);
   [[nodiscard]] std::uint32_t generation_of(const Block& sent) const;
   void begin_segment(std::uint32_t index, const BlockHeader& first);
-  void note_checkpoint(const Block& block, Bytes body);
+  void note_checkpoint(const Block& block, Slot applied, Bytes body);
   void note_repair(const wire::RecordHeader& header);
   void announce_release(const Block& sent);
   void took_effect(const Block& durable);

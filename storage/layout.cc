@@ -99,7 +99,7 @@ std::expected<BlockHeader, BlockFault> decode_block_header(Bytes from, std::uint
   }
   if (header.header_checksum != header_checksum(header)) return std::unexpected(BlockFault::bad_checksum);
   const bool ours = header.version == layout_version && header.kind <= BlockKind::healed && header.unbounded <= 1 &&
-                    header.zero_b == 0 && (header.kind == BlockKind::healed || header.next_previous == 0);
+                    (header.kind == BlockKind::healed || header.next_previous == 0);
   if (!ours) return std::unexpected(BlockFault::bad_version);
   if (header.cluster != superblock.cluster) return std::unexpected(BlockFault::other_cluster);
   if (header.disk != superblock.disk) return std::unexpected(BlockFault::other_disk);
@@ -114,7 +114,8 @@ std::expected<BlockHeader, BlockFault> decode_block_header(Bytes from, std::uint
                         header.sequence < UINT64_MAX && header.open_count < UINT64_MAX &&
                         header.durable_sequence < header.sequence + (is_healed ? 1 : 0) &&
                         header.checkpoint_sequence <= header.durable_sequence &&
-                        (has_checkpoint ? geometry.can_hold_block(header.checkpoint_offset) : header.checkpoint_offset == 0) &&
+                        (has_checkpoint ? geometry.can_hold_block(header.checkpoint_offset)
+                                        : header.checkpoint_offset == 0 && header.checkpoint_applied == Slot{}) &&
                         (!is_healed || (header.record_count == 0 && header.payload_checksum == 0));
   if (!possible) return std::unexpected(BlockFault::bad_field);
   return header;
@@ -124,7 +125,7 @@ Result<Superblock> plan_superblock(const NewJournal& journal) {
   std::uint64_t segment_bytes = journal.segment_bytes;
   if (segment_bytes == 0) {
     segment_bytes = segment_bytes_default;
-    while (segment_bytes > segment_bytes_small && journal.capacity_bytes / segment_bytes < 4) segment_bytes /= 2;
+    while (segment_bytes > segment_bytes_small && journal.capacity_bytes / segment_bytes < 8) segment_bytes /= 2;
   }
   if (segment_bytes < segment_bytes_min || segment_bytes > segment_bytes_max || segment_bytes % device_block_bytes != 0) {
     return fail(fmt::format("a journal cannot have segments of {} bytes: choose a multiple of {} from {} to {}", segment_bytes,

@@ -99,12 +99,16 @@ struct BlockHeader {
   std::array<Position, members_max> heard{};  // by place of the member
   std::uint64_t next_previous = 0;            // of a healed block: what its successor says in `previous`; otherwise 0
   Lsn tail;                                   // see Watermarks
-  std::uint64_t zero_b = 0;
-  std::uint32_t payload_checksum = 0;  // CRC32C of the payload; 0 in a healed block
-  std::uint32_t header_checksum = 0;   // CRC32C of the 284 bytes before it
+  Slot checkpoint_applied;                    // the last slot that the checkpoint covers
+  std::uint32_t payload_checksum = 0;         // CRC32C of the payload; 0 in a healed block
+  std::uint32_t header_checksum = 0;          // CRC32C of the 284 bytes before it
 };
 
 static_assert(Format<BlockHeader> && sizeof(BlockHeader) == 288);
+
+[[nodiscard]] constexpr CheckpointAt checkpoint_of(const BlockHeader& header) {
+  return {header.checkpoint_sequence, header.checkpoint_offset, header.checkpoint_applied};
+}
 
 // What the next block says in `previous`. Covers the payload, and through `previous` the whole chain before it.
 [[nodiscard]] constexpr std::uint64_t chain_value(const BlockHeader& header) {

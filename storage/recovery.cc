@@ -75,7 +75,7 @@ Result<> write_superblock(DeviceRef device, const Superblock& superblock) {
 
 // Reads the chain from a checkpoint on. Nothing: this one cannot be used.
 std::optional<Result<ChainEnd>> read_from(DeviceRef device, const Superblock& superblock, const Survey& survey,
-                                          const Visitor& visitor, Survey::CheckpointAt at) {
+                                          const Visitor& visitor, CheckpointAt at) {
   const auto bytes = read_checkpoint(device, superblock, survey, at);
   if (!bytes) return std::nullopt;
   // What was staged before the checkpoint in its first block is part of it.
@@ -94,13 +94,10 @@ std::optional<Result<ChainEnd>> read_from(DeviceRef device, const Superblock& su
   end->has_checkpoint = true;
   // The newest one that the chain names is as good if nothing is lost behind its beginning. If not, the next start needs this
   // one.
-  const bool is_whole = end->checkpoint_sequence >= at.sequence && std::ranges::all_of(end->gaps, [&](const Gap& gap) {
-                          return gap.next_sequence <= end->checkpoint_sequence;
+  const bool is_whole = end->checkpoint.sequence >= at.sequence && std::ranges::all_of(end->gaps, [&](const Gap& gap) {
+                          return gap.next_sequence <= end->checkpoint.sequence;
                         });
-  if (!is_whole) {
-    end->checkpoint_sequence = at.sequence;
-    end->checkpoint_offset = at.offset;
-  }
+  if (!is_whole) end->checkpoint = at;
   return end;
 }
 
@@ -116,26 +113,24 @@ Result<ChainEnd> read_from_beginning(DeviceRef device, const Superblock& superbl
   if (!end) return end;
   const bool is_lost = end->sequence == 0 && superblock.durable_sequence > 0;
   const bool is_beheaded =
-      !end->gaps.empty() && end->gaps[0].first_sequence == 1 && (end->checkpoint_sequence != 0 || end->first_segment != 0);
+      !end->gaps.empty() && end->gaps[0].first_sequence == 1 && (end->checkpoint.sequence != 0 || end->first_segment != 0);
   if (is_lost || is_beheaded) {
     return fail(
         "neither the beginning of the journal nor any checkpoint of it can be read: this replica must not vote; join as a new "
         "member");
   }
-  if (!end->gaps.empty() && end->gaps.back().next_sequence > end->checkpoint_sequence) {
-    end->checkpoint_sequence = end->checkpoint_offset = 0;
-  }
+  if (!end->gaps.empty() && end->gaps.back().next_sequence > end->checkpoint.sequence) end->checkpoint = {};
   return end;
 }
 
 // From the newest checkpoint that can be used, or from the beginning.
 Result<ChainEnd> read_chain(DeviceRef device, const Superblock& superblock, const Survey& survey, const Visitor& visitor) {
-  for (const Survey::CheckpointAt& at : survey.checkpoints(device, superblock)) {
+  for (const CheckpointAt& at : survey.checkpoints(device, superblock)) {
     if (auto end = read_from(device, superblock, survey, visitor, at)) return *std::move(end);
   }
   if (!has_first_block(device, superblock, survey)) {
     std::optional<Result<ChainEnd>> end;
-    survey.search_checkpoints(device, superblock, [&](Survey::CheckpointAt at) {
+    survey.search_checkpoints(device, superblock, [&](CheckpointAt at) {
       end = read_from(device, superblock, survey, visitor, at);
       return end.has_value();
     });
@@ -155,7 +150,8 @@ std::vector<SegmentInfo> segments_of(const Survey& survey, const Geometry& geome
   for (std::uint32_t index = end.first_segment;; index = geometry.next(index)) {
     const auto& head = survey.heads()[index];
     if (head && head->sequence <= end.sequence && head->generation == segments[index].generation) {
-      segments[index] = {head->sequence, head->generation, head->written_s, head->commit, head->highest, head->tail};
+      segments[index] = {head->sequence, head->generation, head->written_s,     head->commit,
+                         head->highest,  head->tail,       checkpoint_of(*head)};
     }
     if (index == end.segment) break;
   }
@@ -204,12 +200,8 @@ void Journal::State::resume(const ChainEnd& end, std::vector<SegmentInfo> known_
   first_segment = announced_segment = end.first_segment;
   watermarks = end.watermarks;
   // (One that was released already may still be there to be read, but not for long.)
-  if (end.checkpoint_sequence != 0 && age_of(geometry.segment_of(end.checkpoint_offset)) <= age_of(segment)) {
-    checkpoint = {.sequence = end.checkpoint_sequence,
-                  .offset = end.checkpoint_offset,
-                  .segment = geometry.segment_of(end.checkpoint_offset),
-                  .bytes = 0,
-                  .last_number = {}};
+  if (end.checkpoint.sequence != 0 && age_of(geometry.segment_of(end.checkpoint.offset)) <= age_of(segment)) {
+    checkpoint = {.at = end.checkpoint, .segment = geometry.segment_of(end.checkpoint.offset), .bytes = 0, .last_number = {}};
     staged_checkpoint = checkpoint;
   }
   recovered = {.identity = identity_of(superblock),

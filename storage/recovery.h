@@ -33,10 +33,6 @@ class Survey {
   [[nodiscard]] const std::vector<std::optional<BlockHeader>>& heads() const { return heads_; }
   // Where checkpoints begin that were durable once, the newest first: those that heads name, and the newest one that the newest
   // segment names. Without that, a start could take one whose segment was released since and is half written over.
-  struct CheckpointAt {
-    std::uint64_t sequence = 0;
-    std::uint64_t offset = 0;
-  };
   [[nodiscard]] std::vector<CheckpointAt> checkpoints(DeviceRef device, const Superblock& superblock) const;
   // The heads that were written when block `sequence` was known as durable, the oldest first.
   [[nodiscard]] std::vector<BlockHeader> witnesses_of(std::uint64_t sequence) const;
@@ -59,8 +55,7 @@ struct ChainEnd {
   std::uint32_t generation = 0;
   std::uint64_t offset = segments_offset;  // behind it
   std::uint64_t value = 0;                 // what the next block's `previous` must be
-  std::uint64_t checkpoint_sequence = 0;
-  std::uint64_t checkpoint_offset = 0;
+  CheckpointAt checkpoint;                 // the newest that was durable
   std::uint32_t first_segment = 0;
   Watermarks watermarks;
   std::uint64_t blocks = 0;
@@ -120,6 +115,6 @@ class ChainScan {
 
 // The bytes of the checkpoint that begins in this block, put together; nothing if any of it cannot be read.
 [[nodiscard]] std::optional<std::vector<std::byte>> read_checkpoint(DeviceRef device, const Superblock& superblock,
-                                                                    const Survey& survey, Survey::CheckpointAt at);
+                                                                    const Survey& survey, CheckpointAt at);
 
 }  // namespace synod::storage

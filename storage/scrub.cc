@@ -42,7 +42,7 @@ std::uint64_t Scrub::last_of_segment() const {
 }
 
 std::optional<Gap> Scrub::step(std::uint64_t now_us) {
-  if (const auto read = journal_.take_blocks()) {
+  if (const auto read = journal_.take_blocks(Journal::Asker::scrub)) {
     // What was read in a segment that was released meanwhile may be anything.
     const bool is_stale =
         read->offset != offset_ || journal_.state_->age_of(segment_) > journal_.state_->age_of(journal_.current_segment());
@@ -82,7 +82,7 @@ void Scrub::ask(std::uint64_t now_us) {
   const std::uint64_t wanted =
       is_narrow_ ? std::max<std::uint64_t>(bytes_wanted_, device_block_bytes) : std::max(bytes_wanted_, chunk_bytes);
   const std::uint64_t bytes = std::min(wanted, geometry.end_of(segment_) - offset_);
-  if (!journal_.read_blocks(offset_, bytes)) return;
+  if (!journal_.read_blocks(Journal::Asker::scrub, offset_, bytes)) return;
   asked_bytes_ = bytes;
   next_us_ = now_us + bytes * 1'000'000 / options_.bytes_per_s;
 }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 
+#include "storage/checkpoint_parts.h"
 #include "storage/recovery.h"
 
 namespace synod::storage {
@@ -61,13 +62,13 @@ Survey Survey::of(DeviceRef device, const Superblock& superblock) {
   return survey;
 }
 
-std::vector<Survey::CheckpointAt> Survey::checkpoints(DeviceRef device, const Superblock& superblock) const {
+std::vector<CheckpointAt> Survey::checkpoints(DeviceRef device, const Superblock& superblock) const {
   std::vector<CheckpointAt> found;
   const std::vector<BlockHeader> heads = newest_first();
   const auto newest = heads.empty() ? std::nullopt : named_in(heads.front(), device, superblock);
   if (newest) found.push_back(*newest);
   for (const auto& head : heads_) {
-    if (head && head->checkpoint_sequence != 0) found.push_back({head->checkpoint_sequence, head->checkpoint_offset});
+    if (head && head->checkpoint_sequence != 0) found.push_back(checkpoint_of(*head));
   }
   const auto newer = [](const CheckpointAt& a, const CheckpointAt& b) { return a.sequence > b.sequence; };
   std::ranges::sort(found, newer);
@@ -85,16 +86,15 @@ std::vector<BlockHeader> Survey::witnesses_of(std::uint64_t sequence) const {
   return witnesses;
 }
 
-std::optional<Survey::CheckpointAt> Survey::named_in(const BlockHeader& head, DeviceRef device,
-                                                     const Superblock& superblock) const {
+std::optional<CheckpointAt> Survey::named_in(const BlockHeader& head, DeviceRef device, const Superblock& superblock) const {
   const Visitor nobody;
   ChainScan scan(device, superblock, *this, nobody);
   if (!scan.start_at(head.offset, head.sequence)) return std::nullopt;
   for (auto stepped = scan.step(); stepped && *stepped && scan.reached().segment == head.segment; stepped = scan.step()) {
   }
   const ChainEnd& end = scan.reached();
-  if (end.checkpoint_sequence == 0) return std::nullopt;
-  return CheckpointAt{end.checkpoint_sequence, end.checkpoint_offset};
+  if (end.checkpoint.sequence == 0) return std::nullopt;
+  return end.checkpoint;
 }
 
 std::vector<BlockHeader> Survey::newest_first() const {
@@ -115,34 +115,22 @@ void Survey::search_checkpoints(DeviceRef device, const Superblock& superblock,
 }
 
 std::optional<std::vector<std::byte>> read_checkpoint(DeviceRef device, const Superblock& superblock, const Survey& survey,
-                                                      Survey::CheckpointAt at) {
-  std::vector<std::byte> bytes;
-  CheckpointPart expected;  // the next part
+                                                      CheckpointAt at) {
+  CheckpointParts parts;
   bool is_bad = false;
   Visitor visitor;
   visitor.record = [&](const wire::RecordHeader& header, Location, Bytes body, const Watermarks&) {
-    const bool is_begun = expected.parts != 0;
-    const bool is_whole = is_begun && expected.part == expected.parts;
-    if (header.kind != wire::RecordKind::checkpoint || is_whole || body.size() < sizeof(CheckpointPart)) return;
-    const auto part = load<CheckpointPart>(body);
-    if (!is_begun && part.part != 0) return;  // the end of an older one
-    if (!is_begun) expected = part;
-    const Bytes rest = body.subspan(sizeof(CheckpointPart));
-    is_bad = is_bad || part.id != expected.id || part.part != expected.part || part.parts != expected.parts ||
-             part.bytes != expected.bytes || part.bytes > checkpoint_bytes_max || rest.size() > part.bytes - bytes.size();
-    if (is_bad) return;
-    ++expected.part;
-    bytes.insert(bytes.end(), rest.begin(), rest.end());
+    if (header.kind != wire::RecordKind::checkpoint || parts.is_whole()) return;
+    const bool is_added = parts.add(body);
+    is_bad = is_bad || (!is_added && parts.is_begun());  // in front of the first part may lie the end of an older one
   };
   ChainScan scan(device, superblock, survey, visitor);
   if (!scan.start_at(at.offset, at.sequence)) return std::nullopt;
-  while (!is_bad && (expected.parts == 0 || expected.part < expected.parts)) {
+  while (!parts.is_whole()) {
     const auto stepped = scan.step();
-    if (!stepped || !*stepped) return std::nullopt;
-    if (expected.parts == 0) return std::nullopt;  // its first block holds no first part
+    if (!stepped || !*stepped || is_bad || !parts.is_begun()) return std::nullopt;
   }
-  if (is_bad || bytes.size() != expected.bytes) return std::nullopt;
-  return bytes;
+  return parts.bytes();
 }
 
 }  // namespace synod::storage

@@ -7,8 +7,8 @@
 #include <cstdio>
 #include <fstream>
 
-#include "replica/journal_image.h"
 #include "storage/format.h"
+#include "storage/journal_image.h"
 #include "storage/uring_device.h"
 #include "tests/cli/replica_journal.h"
 
@@ -151,10 +151,10 @@ void write_file(const std::string& path, Bytes bytes) {
 }
 
 Result<AuditReport> verify(const std::string& path, bool is_live = false) {
-  const auto image = JournalImage::open(path, is_live);
+  const auto image = storage::JournalImage::open(path, is_live);
   if (!image) return std::unexpected(image.error());
-  ImageDevice stream(*image);
-  ImageDevice random(*image);
+  storage::ImageDevice stream(*image);
+  storage::ImageDevice random(*image);
   return audit(DeviceRef(stream), DeviceRef(random), {});
 }
 

@@ -213,19 +213,19 @@ class Disks(unittest.TestCase):
     def test_a_replica_that_cannot_prepare_segments_goes_on_with_those_it_has_until_space_returns(self):
         self.ports = {1: self.ports[1]}
         self.addresses = f"127.0.0.1:{self.ports[1]}"
-        self.systems[1] = system = FileSystem(self.directory, "disk1", 640 << 20)
+        self.systems[1] = system = FileSystem(self.directory, "disk1", 800 << 20)
         self.addCleanup(system.close)
-        self.format(1, "--capacity", "384MiB")
+        self.format(1, "--capacity", "512MiB")
         # As in a copy without its holes, on a disk that somebody else has filled.
-        for segment in (4, 5):
+        for segment in (4, 5, 6, 7):
             os.truncate(f"{system.mount}/data/segment-00000{segment}.new", 0)
         filler = f"{system.mount}/filler"
         free = os.statvfs(system.mount)
         run("fallocate", "--length", str(free.f_bavail * free.f_bsize), filler)
         self.start(1)
         status = self.wait_for("it says so", lambda status: 1 in status and status[1]["preparing_failed"])
-        self.assertEqual((status[1]["segments_ready"], status[1]["segments_total"]), (4, 6))
-        self.assertRegex(self.log(1), "segment-000004.new: not enough space.*goes on with 4 of 6 segments; trying again")
+        self.assertEqual((status[1]["segments_ready"], status[1]["segments_total"]), (4, 8))
+        self.assertRegex(self.log(1), "segment-000004.new: not enough space.*goes on with 4 of 8 segments; trying again")
         text = run(SYNOD, "status", "--cluster", self.addresses).stdout
         self.assertIn("cannot make more segments ready", text)
         self.assertIn("4 ready to be written", text)
@@ -243,7 +243,7 @@ class Disks(unittest.TestCase):
         self.assertGreater(len(kept), 200 << 20)
         self.assertEqual(kept, data[: len(kept)])
         os.remove(filler)
-        status = self.wait_for("it tries again", lambda status: status[1]["segments_ready"] == 6)
+        status = self.wait_for("it tries again", lambda status: status[1]["segments_ready"] == 8)
         self.assertFalse(status[1]["preparing_failed"] or status[1]["space_low"])
         self.assertIn("made ready again", self.log(1))
         self.append("after")

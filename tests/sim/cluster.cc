@@ -264,6 +264,7 @@ ClusterCounters Cluster::counters_of(const Member& member) {
   counted.recycled = member.ledger->recycled();
   if (!member.is_up()) return counted;
   counted.gaps_closed = member.node->counters().gaps_closed;
+  counted.states_taken = member.node->counters().states_taken;
   counted.records_repaired = member.node->repair_counters().records;
   counted.stale_found = member.node->engine().counters().stale_found;
   return counted;
@@ -275,6 +276,7 @@ ClusterCounters Cluster::counters() const {
     const ClusterCounters counted = counters_of(member);
     sum.recycled += counted.recycled;
     sum.gaps_closed += counted.gaps_closed;
+    sum.states_taken += counted.states_taken;
     sum.records_repaired += counted.records_repaired;
     sum.stale_found += counted.stale_found;
   }
@@ -285,6 +287,7 @@ void Cluster::went_down(std::size_t place) {
   Member& member = members_[place];
   const ClusterCounters counted = counters_of(member);
   counters_.gaps_closed += counted.gaps_closed;
+  counters_.states_taken += counted.states_taken;
   counters_.records_repaired += counted.records_repaired;
   counters_.stale_found += counted.stale_found;
   member.cut_at_next_write = false;
@@ -346,7 +349,6 @@ bool Cluster::put_image_back(std::size_t place) {
   const Image& image = *member.image;
   const storage::BlockHeader* last = image.ledger.last();
   if (last == nullptr || !is_missed(place, {last->open_count, last->sequence})) return false;
-  if (!laggards_get_checkpoints && oracle_.trim() >= oracle_.lsn_behind(image.ledger.commit())) return false;
   member.disk->put_back(image.sectors);
   *member.ledger = image.ledger;
   return true;
@@ -478,7 +480,7 @@ bool Cluster::is_whole(std::size_t place) const {
   if (!member.is_up() || member.node->gaps() > 0 || !member.node->engine().may_promise()) return false;
   const Disk& disk = *member.disk;
   if (!member.ledger->is_intact(disk)) return false;
-  for (Slot slot = std::max(Slot(1), member.node->engine().trim()); slot <= member.node->engine().commit(); ++slot) {
+  for (Slot slot = std::max(Slot(1), member.node->first_needed()); slot <= member.node->engine().commit(); ++slot) {
     if (!member.ledger->holds(slot, *oracle_.chosen(slot), disk)) return false;
   }
   return true;
@@ -488,10 +490,7 @@ bool Cluster::is_excused(std::size_t place) const {
   const Member& member = members_[place];
   if (member.is_lost || member.is_small) return true;
   // Without a bound it needs the word of everybody.
-  if (member.has_lost_tail && std::ranges::any_of(members_, [](const Member& other) { return other.is_lost; })) return true;
-  if (laggards_get_checkpoints || !member.is_up() || !member.is_damaged) return false;
-  return std::ranges::any_of(
-      members_, [&](const Member& other) { return other.is_up() && other.node->log().trim() > member.node->log().tail(); });
+  return member.has_lost_tail && std::ranges::any_of(members_, [](const Member& other) { return other.is_lost; });
 }
 
 bool Cluster::is_short_of_space() const {

@@ -20,11 +20,6 @@
 
 namespace synod::sim {
 
-// Whether trims may leave a replica behind, so that it gets a peer's state. While they may not, trims wait for everybody, and a
-// damaged replica that fell behind one stays there. (Not yet: whoever takes a state lets go of entries that are not trimmed, and
-// where all have taken one, nobody has them: seed 109.)
-inline constexpr bool laggards_get_checkpoints = false;
-
 // A monotonic clock that runs too fast or too slow, and sometimes jumps ahead.
 struct Clock {
   std::uint64_t rate_permille = 1000;
@@ -81,6 +76,7 @@ struct ClusterCounters {
   std::uint64_t from_checkpoint = 0;  // starts
   std::uint64_t gaps_found = 0;       // at starts
   std::uint64_t gaps_closed = 0;
+  std::uint64_t states_taken = 0;
   std::uint64_t records_repaired = 0;  // from peers
   std::uint64_t doubts_bounded = 0;    // starts with a bounded doubt
   std::uint64_t doubts_unbounded = 0;  // of lost tails and stale images, that found a bound

@@ -52,7 +52,7 @@ void draw_cluster(Options& options, Prng& prng) {
   const std::uint64_t segment_bytes = std::uint64_t{64U << 10} << prng.below(3);
   // (The largest record has as many bytes as a segment, and must fit when a replica that is behind fills up.)
   const std::uint64_t segments =
-      prng.between(std::max<std::uint64_t>(4, (768U << 10) / segment_bytes), (2048U << 10) / segment_bytes);
+      prng.between(std::max<std::uint64_t>(8, (768U << 10) / segment_bytes), (2048U << 10) / segment_bytes);
   options.entries_kept = prng.between(20, 400);
   if (!options.is_trimmed) return;
   options.segment_bytes = segment_bytes;

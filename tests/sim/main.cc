@@ -119,6 +119,7 @@ struct Sums {
                              &Tally::from_checkpoint,
                              &Tally::gaps_found,
                              &Tally::gaps_closed,
+                             &Tally::states_taken,
                              &Tally::records_repaired,
                              &Tally::doubts_bounded,
                              &Tally::doubts_unbounded,
@@ -160,9 +161,9 @@ struct Sums {
     fmt::print(
         "          {:.1f} segments used again, {:.1f} starts from a checkpoint, {:.2f} gaps found at starts, {:.2f} closed, "
         "{:.1f} records "
-        "repaired,\n          {:.2f} bounded doubts, {:.2f} unbounded, {:.2f} stale disks found\n",
+        "repaired,\n          {:.2f} bounded doubts, {:.2f} unbounded, {:.2f} stale disks found, {:.2f} states taken of a peer\n",
         mean(sum.recycled), mean(sum.from_checkpoint), mean(sum.gaps_found), mean(sum.gaps_closed), mean(sum.records_repaired),
-        mean(sum.doubts_bounded), mean(sum.doubts_unbounded), mean(sum.stale_found));
+        mean(sum.doubts_bounded), mean(sum.doubts_unbounded), mean(sum.stale_found), mean(sum.states_taken));
     fmt::print("{} entries committed in {:.1f} CPU-seconds: {:.0f} a CPU-second\n", sum.committed, cpu_seconds,
                static_cast<double>(sum.committed) / std::max(cpu_seconds, 1e-3));
   }

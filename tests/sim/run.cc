@@ -136,7 +136,7 @@ void Run::watch() {
 
 // The slot behind may hold no entry, and go with the one before it: so one entry less.
 Lsn Run::trim_limit() const {
-  const Lsn limit = laggards_get_checkpoints ? oracle_.tail() : oracle_.lsn_behind(cluster_.committed_by_all());
+  const Lsn limit = oracle_.tail();
   return limit == Lsn{} ? limit : limit - 1;
 }
 
@@ -246,11 +246,7 @@ void Run::heal_core() {
   trace_(network_.now_us, "healed: replicas{} and the clients", names);
   // Some appends more, so that the run has what every run must have.
   submit_max_ = submitted_ + 50;
-  const std::uint64_t start_us = network_.now_us;
   const auto done = [&] {
-    // Those who are cut off stand in the way of trims: with them, then.
-    const bool waits_for_trims = !laggards_get_checkpoints && options_.is_trimmed && cluster_.is_short_of_space();
-    if (waits_for_trims && network_.now_us > start_us + 1'000'000) return true;
     if (oracle_.tail().value() < options_.entries_wanted && submitted_ == submit_max_ && all_answered()) submit_max_ += 50;
     return oracle_.tail().value() >= options_.entries_wanted && submitted_ == submit_max_ && all_answered() &&
            cluster_.has_settled(healthy);
@@ -382,6 +378,7 @@ Tally Run::tally() const {
   tally.from_checkpoint = counted.from_checkpoint;
   tally.gaps_found = counted.gaps_found;
   tally.gaps_closed = counted.gaps_closed;
+  tally.states_taken = counted.states_taken;
   tally.records_repaired = counted.records_repaired;
   tally.doubts_bounded = counted.doubts_bounded;
   tally.doubts_unbounded = counted.doubts_unbounded;

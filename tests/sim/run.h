@@ -47,6 +47,7 @@ struct Tally {
   std::uint64_t from_checkpoint = 0;
   std::uint64_t gaps_found = 0;
   std::uint64_t gaps_closed = 0;
+  std::uint64_t states_taken = 0;
   std::uint64_t records_repaired = 0;
   std::uint64_t doubts_bounded = 0;
   std::uint64_t doubts_unbounded = 0;

@@ -106,8 +106,8 @@ TEST(Ring, promises_without_end_leave_room_for_the_checkpoint_and_the_trim_that_
     drain(journal, told(slot + 1));
   }
   EXPECT_GT(promises, 0U);
-  EXPECT_FALSE(journal.can_release(Slot(slot))) << "there is no checkpoint to start from";
-  EXPECT_TRUE(journal.release_lacks_checkpoint(Slot(slot)));
+  EXPECT_FALSE(journal.can_release(Slot(slot + 1))) << "there is no checkpoint to start from";
+  EXPECT_TRUE(journal.release_lacks_checkpoint(Slot(slot + 1)));
   EXPECT_FALSE(journal.can_stage(wire::RecordKind::checkpoint, 20'000)) << "none but one that brings space back";
   EXPECT_FALSE(journal.can_stage(wire::RecordKind::index, 20'000));
   journal.need_checkpoint();
@@ -116,9 +116,9 @@ TEST(Ring, promises_without_end_leave_room_for_the_checkpoint_and_the_trim_that_
   stage(journal, checkpoint_parts(Slot(slot), random_bytes(20'000, 1), 20'000, 1).front());
   drain(journal, told(slot + 1));
   EXPECT_FALSE(journal.can_stage(wire::RecordKind::checkpoint, 0)) << "one is enough";
-  EXPECT_TRUE(journal.can_release(Slot(slot)));
+  EXPECT_TRUE(journal.can_release(Slot(slot + 1)));
   ASSERT_TRUE(journal.can_stage(wire::RecordKind::trim, 0));
-  journal.release(Slot(slot), stage(journal, trim(slot)).number);
+  journal.release(Slot(slot + 1), stage(journal, trim(slot + 1)).number);
   drain(journal, told(slot + 1));
   EXPECT_EQ(journal.first_segment(), 3U);
   EXPECT_TRUE(journal.has_space());
@@ -134,8 +134,8 @@ TEST(Ring, a_release_waits_for_the_trims_record_and_for_a_commit_watermark_that_
   drain(journal, told(30));
   append_votes(journal, 31, 32);
   ASSERT_EQ(journal.current_segment(), 2U);
-  const auto witness = stage(journal, trim(30)).number;
-  journal.release(Slot(30), witness + 1);  // a record that is not staged yet
+  const auto witness = stage(journal, trim(31)).number;
+  journal.release(Slot(31), witness + 1);  // a record that is not staged yet
   drain(journal, told(32));
   EXPECT_EQ(journal.first_segment(), 0U);
   journal.release(Slot(40), witness);  // above the commit watermark
@@ -146,10 +146,41 @@ TEST(Ring, a_release_waits_for_the_trims_record_and_for_a_commit_watermark_that_
   stage(journal, vote(34, 1, 100));
   drain(journal, told(34));
   EXPECT_EQ(journal.first_segment(), 0U);
-  journal.release(Slot(30), witness);
+  journal.release(Slot(31), witness);
   stage(journal, vote(35, 1, 100));
   drain(journal, told(35));
   EXPECT_EQ(journal.first_segment(), 1U);
+}
+
+TEST(Ring, a_trim_lets_go_up_to_the_newest_checkpoint_below_it) {
+  const auto memory = make_memory(6, segment_bytes);
+  {
+    const auto opened = open(DeviceRef(*memory));
+    Journal& journal = *opened.journal;
+    EXPECT_FALSE(journal.newest_checkpoint_below(Slot(1000)));
+    std::uint64_t slot = 0;
+    for (const std::uint64_t applied : {20U, 40U, 60U}) {
+      while (slot < applied) append_votes(journal, slot + 1, slot + 1), ++slot;
+      for (const auto& part : checkpoint_parts(Slot(applied), random_bytes(100, 1), 1000, 1)) stage(journal, part);
+      drain(journal, told(slot));
+    }
+    append_votes(journal, 61, 75);
+  }
+  // A start knows those that the heads of segments name.
+  const auto opened = open(DeviceRef(*memory));
+  Journal& journal = *opened.journal;
+  ASSERT_GE(journal.current_segment(), 4U);
+  EXPECT_FALSE(journal.newest_checkpoint_below(Slot(20)));
+  ASSERT_TRUE(journal.newest_checkpoint_below(Slot(21)));
+  EXPECT_EQ(journal.newest_checkpoint_below(Slot(21))->applied, Slot(20));
+  EXPECT_EQ(journal.newest_checkpoint_below(Slot(60))->applied, Slot(40));
+  EXPECT_EQ(journal.newest_checkpoint_below(Slot(1000))->applied, Slot(60));
+  EXPECT_FALSE(journal.can_release(Slot(20)));
+  journal.release(Slot(41), stage(journal, trim(41)).number);
+  drain(journal, told(75));
+  const std::uint64_t base = journal.newest_checkpoint_below(Slot(41))->offset;
+  EXPECT_EQ(journal.first_segment(), (base - segments_offset) / segment_bytes) << "the checkpoint itself is kept";
+  EXPECT_FALSE(journal.newest_checkpoint_below(Slot(40))) << "released";
 }
 
 TEST(Ring, nothing_is_released_without_a_checkpoint_behind_it) {

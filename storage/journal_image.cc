@@ -1,4 +1,4 @@
-#include "replica/journal_image.h"
+#include "storage/journal_image.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -17,12 +17,12 @@
 #include "storage/layout.h"
 #include "storage/superblock.h"
 
-namespace synod::replica {
+namespace synod::storage {
 
 namespace {
 
 struct OpenFile {
-  storage::Descriptor file;
+  Descriptor file;
   std::uint64_t bytes = 0;
 };
 
@@ -31,7 +31,7 @@ Result<OpenFile> open_file(const std::string& path) {
   int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_DIRECT);
   if (fd < 0 && errno == EINVAL) fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return fail(fmt::format("cannot open {}: {}", path, std::strerror(errno)));
-  OpenFile opened{storage::Descriptor(fd), 0};
+  OpenFile opened{Descriptor(fd), 0};
   struct stat facts = {};
   if (::fstat(fd, &facts) != 0) return fail(fmt::format("cannot look at {}: {}", path, std::strerror(errno)));
   opened.bytes = static_cast<std::uint64_t>(facts.st_size);
@@ -59,7 +59,7 @@ Result<JournalImage> JournalImage::open(const std::string& path, bool is_live) {
   JournalImage image;
   image.size_bytes_ = image.ready_bytes_ = opened->bytes;
   image.parts_.push_back({std::move(opened->file), 0, opened->bytes});
-  if (is_directory && image.size_bytes_ <= storage::segments_offset) {
+  if (is_directory && image.size_bytes_ <= segments_offset) {
     if (auto added = image.add_segments(path); !added) return std::unexpected(added.error());
   }
   return image;
@@ -67,11 +67,11 @@ Result<JournalImage> JournalImage::open(const std::string& path, bool is_live) {
 
 // segment-000000, segment-000001, ...; those whose zeros are not all written yet have names with `.new`.
 Result<> JournalImage::add_segments(const std::string& directory) {
-  storage::AlignedBuffer copies(std::size_t{storage::superblock_copies} * storage::device_block_bytes);
+  AlignedBuffer copies(std::size_t{superblock_copies} * device_block_bytes);
   if (read(0, copies.bytes()) != 0) return fail(fmt::format("{} is cut off: its superblock cannot be read", directory));
-  const auto superblock = storage::newest_superblock(copies.bytes());
+  const auto superblock = newest_superblock(copies.bytes());
   if (!superblock) return fail(fmt::format("{}: {}", directory, superblock.error().text));
-  const storage::Geometry geometry = storage::geometry_of(*superblock);
+  const Geometry geometry = geometry_of(*superblock);
   for (std::uint32_t index = 0; index < geometry.segments; ++index) {
     const std::string path = (std::filesystem::path(directory) / fmt::format("segment-{:06}", index)).string();
     std::error_code error;
@@ -113,7 +113,7 @@ std::optional<JournalImage::Place> JournalImage::locate(std::uint64_t offset, st
 
 ImageDevice::ImageDevice(const JournalImage& image)
     : image_(image),
-      info_{.block_bytes = storage::device_block_bytes,
+      info_{.block_bytes = device_block_bytes,
             .size_bytes = image.size_bytes(),
             .segment_bytes = image.segment_bytes(),
             .stable = true,
@@ -145,7 +145,7 @@ void ImageDevice::submit() {
   if (has_ring_ && io_uring_sq_ready(&ring_) != 0) (void)io_uring_submit(&ring_);
 }
 
-std::size_t ImageDevice::poll(std::span<storage::Completion> out) {
+std::size_t ImageDevice::poll(std::span<Completion> out) {
   std::size_t count = 0;
   for (; count < out.size() && !finished_.empty(); ++count) {
     out[count] = finished_.front();
@@ -165,4 +165,4 @@ std::size_t ImageDevice::poll(std::span<storage::Completion> out) {
   return count;
 }
 
-}  // namespace synod::replica
+}  // namespace synod::storage

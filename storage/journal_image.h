@@ -17,7 +17,7 @@
 #include "storage/device.h"
 #include "storage/file.h"
 
-namespace synod::replica {
+namespace synod::storage {
 
 class JournalImage {
  public:
@@ -40,7 +40,7 @@ class JournalImage {
 
  private:
   struct Part {
-    storage::Descriptor file;
+    Descriptor file;
     std::uint64_t start = 0;  // where it lies in the journal
     std::uint64_t bytes = 0;
   };
@@ -65,8 +65,8 @@ class ImageDevice {
   void write_durable(std::uint64_t offset, Bytes data, std::uint64_t token);  // refused: EROFS
   void read(std::uint64_t offset, MutableBytes to, std::uint64_t token);
   void submit();
-  [[nodiscard]] std::size_t poll(std::span<storage::Completion> out);
-  [[nodiscard]] const storage::DeviceInfo& info() const { return info_; }
+  [[nodiscard]] std::size_t poll(std::span<Completion> out);
+  [[nodiscard]] const DeviceInfo& info() const { return info_; }
   [[nodiscard]] std::uint64_t ready_bytes() const { return image_.ready_bytes(); }
 
  private:
@@ -77,12 +77,12 @@ class ImageDevice {
   };
 
   const JournalImage& image_;
-  storage::DeviceInfo info_;
+  DeviceInfo info_;
   io_uring ring_{};
   bool has_ring_ = false;
   std::array<Read, reads_max> reads_;  // in flight, but those in `free_`
   std::vector<std::size_t> free_;
-  std::deque<storage::Completion> finished_;  // without the ring
+  std::deque<Completion> finished_;  // without the ring
 };
 
-}  // namespace synod::replica
+}  // namespace synod::storage
