@@ -489,8 +489,10 @@ bool Cluster::is_whole(std::size_t place) const {
 bool Cluster::is_excused(std::size_t place) const {
   const Member& member = members_[place];
   if (member.is_lost || member.is_small) return true;
-  // Without a bound it needs the word of everybody.
-  return member.has_lost_tail && std::ranges::any_of(members_, [](const Member& other) { return other.is_lost; });
+  // Without a bound it needs the word of everybody. (Damage to what was written while there was none takes the bound away again.)
+  const bool is_unbounded =
+      member.has_lost_tail || (member.is_damaged && member.is_up() && member.node->engine().doubt().is_unbounded());
+  return is_unbounded && std::ranges::any_of(members_, [](const Member& other) { return other.is_lost; });
 }
 
 bool Cluster::is_short_of_space() const {
