@@ -70,9 +70,12 @@ class Inspect {
     const storage::DeviceRef ref(device);
     const auto superblock = replica::read_superblock(ref);
     if (!superblock) return failed(superblock.error().text);
-    Result<json> shown = what == "superblock" ? copies(ref, *superblock)
-                         : what == "segments" ? segments(ref, *superblock)
-                                              : record(*image, *superblock);
+    const auto show = [&]() -> Result<json> {
+      if (what == "superblock") return copies(ref, *superblock);
+      if (what == "segments") return segments(ref, *superblock);
+      return record(*image, *superblock);
+    };
+    const Result<json> shown = show();
     if (!shown) return failed(shown.error().text);
     if (format == "json") {
       fmt::print("{}\n", shown->dump());
@@ -156,6 +159,25 @@ class Inspect {
     return shown;
   }
 
+  // The last slot of a page that begins at or below an LSN.
+  static std::optional<Slot> last_slot(replica::StoredIndex& index, std::uint64_t page, Lsn lsn) {
+    std::optional<Slot> found;
+    for (std::uint64_t place = 0; place < replica::index_page_slots; ++place) {
+      const Slot slot = replica::first_of_page(page) + place;
+      const auto entry = index.entry_of(slot);
+      if (!entry) break;
+      if (entry->base <= lsn) found = slot;
+    }
+    return found;
+  }
+
+  static bool holds(replica::StoredIndex& index, Slot slot, Lsn lsn) {
+    const auto entry = index.entry_of(slot);
+    const auto record = index.record_at(entry->offset, entry->bytes);
+    const auto body = record ? wire::BodyView::decode(record->body) : std::unexpected(wire::BodyFault::too_short);
+    return body && lsn < entry->base + body->header().entries;
+  }
+
   // The slot whose entries hold this LSN: the last one that begins at or below it.
   static Result<Slot> slot_of(replica::StoredIndex& index, Lsn lsn) {
     if (!index.end()) return std::unexpected(index.end().error());
@@ -172,23 +194,12 @@ class Inspect {
       const std::uint64_t middle = low + (high - low) / 2;
       (base_of_page(middle) <= lsn ? low : high) = middle;
     }
-    std::optional<Slot> found;
-    for (std::uint64_t place = 0; place < replica::index_page_slots; ++place) {
-      const Slot slot = replica::first_of_page(low) + place;
-      const auto entry = index.entry_of(slot);
-      if (!entry) break;
-      if (entry->base <= lsn) found = slot;
-    }
+    const auto found = last_slot(index, low, lsn);
+    if (!found) return fail(fmt::format("the index page of LSN {} cannot be read", lsn.value()));
     const bool is_last_page = low + 1 == index.pages() + (has_open_page ? 1 : 0);
     const bool is_covered = !is_last_page || (has_open_page && lsn < index.checkpoint()->header.tail);
-    if (!found) return fail(fmt::format("the index page of LSN {} cannot be read", lsn.value()));
-    if (is_last_page && !is_covered) {
-      const auto entry = index.entry_of(*found);
-      const auto record = index.record_at(entry->offset, entry->bytes);
-      const auto body = record ? wire::BodyView::decode(record->body) : std::unexpected(wire::BodyFault::too_short);
-      if (!body || lsn >= entry->base + body->header().entries) {
-        return fail(fmt::format("LSN {} lies behind the slot index, which a replica writes as it goes on", lsn.value()));
-      }
+    if (!is_covered && !holds(index, *found, lsn)) {
+      return fail(fmt::format("LSN {} lies behind the slot index, which a replica writes as it goes on", lsn.value()));
     }
     return *found;
   }

@@ -49,9 +49,9 @@ struct Restored {
   std::span<const wire::MemberUuid> members;  // empty: none recorded yet
   Position claim{};                           // what the last block of the chain vouches for
   wire::HeardTable heard{};                   // and what it knows of the others' disks
-  Doubt doubt{};        // what the journal may have lost; the last repair record, and what is missing after it
-  Slot trim{};          // the first slot kept
-  Slot highest_slot{};  // that the journal ever held a vote or a chosen value for
+  Doubt doubt{};      // what the journal may have lost; the last repair record, and what is missing after it
+  Slot trim;          // the first slot kept
+  Slot highest_slot;  // that the journal ever held a vote or a chosen value for
 };
 
 class Engine {

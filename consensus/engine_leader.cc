@@ -90,9 +90,7 @@ void Engine::repropose(Effects& effects) {
     const FoundSlot& found = proposer_.found()[slot];
     const AcceptedSlot& accepted = acceptor_.slots()[slot];
     Value value;  // nobody reported one: a no-op fills the hole
-    if (accepted.chosen) {
-      value = accepted.value;
-    } else if (mutant(Mutant::phase1_prefers_own_value) && accepted.present()) {
+    if (accepted.chosen || (mutant(Mutant::phase1_prefers_own_value) && accepted.present())) {
       value = accepted.value;
     } else if (found.present()) {
       value = {found.checksum, found.body_bytes, no_body};

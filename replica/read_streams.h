@@ -25,8 +25,10 @@ class ReadStreams {
  public:
   // The stream that a read from here continues, or null.
   [[nodiscard]] ReadStream* find(Lsn from) {
-    const auto found = std::ranges::find_if(streams_, [&](const ReadStream& s) { return s.used != 0 && s.next == from; });
-    return found == streams_.end() ? nullptr : &*found;
+    for (ReadStream& stream : streams_) {
+      if (stream.used != 0 && stream.next == from) return &stream;
+    }
+    return nullptr;
   }
   // An answer ended in front of `next`. `stream`: that it continues, null for a new one.
   ReadStream& answered(ReadStream* stream, Lsn next) {

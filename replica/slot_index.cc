@@ -1,7 +1,6 @@
 #include "replica/slot_index.h"
 
 #include <algorithm>
-#include <utility>
 
 #include "wire/record.h"
 
@@ -18,28 +17,37 @@ std::uint64_t place_of(Slot slot) {
 SlotIndex::SlotIndex(std::uint64_t slots_max)
     : pages_max_(slots_max / index_page_slots + 3), directory_(pages_max_ * sizeof(Entry)), frames_(frames_max) {}
 
-SlotIndex::Entry& SlotIndex::entry(std::uint64_t page) const {
+std::size_t SlotIndex::place_in_directory(std::uint64_t page) const {
   CHECK(page >= first_page_ && page <= open_page_);
-  auto* entries = reinterpret_cast<Entry*>(const_cast<std::byte*>(directory_.bytes().data()));
-  return entries[page % pages_max_];
+  return page % pages_max_ * sizeof(Entry);
+}
+
+SlotIndex::Entry& SlotIndex::entry(std::uint64_t page) {
+  return *reinterpret_cast<Entry*>(directory_.bytes().subspan(place_in_directory(page)).data());
 }
 
 SlotIndex::Entry SlotIndex::directory(std::uint64_t page) const {
-  return entry(page);
+  return *reinterpret_cast<const Entry*>(directory_.bytes().subspan(place_in_directory(page)).data());
 }
 
-const SlotIndex::Frame* SlotIndex::frame_of(std::uint64_t page) const {
+std::size_t SlotIndex::place_of_frame(std::uint64_t page) const {
   for (std::size_t i = frames_[recent_].page == page ? recent_ : 0; i < frames_.size(); ++i) {
     if (frames_[i].page != page) continue;
     frames_[i].used = ++clock_;
     recent_ = i;
-    return &frames_[i];
+    return i;
   }
-  return nullptr;
+  return frames_.size();
+}
+
+const SlotIndex::Frame* SlotIndex::frame_of(std::uint64_t page) const {
+  const std::size_t place = place_of_frame(page);
+  return place == frames_.size() ? nullptr : &frames_[place];
 }
 
 SlotIndex::Frame* SlotIndex::frame_of(std::uint64_t page) {
-  return const_cast<Frame*>(std::as_const(*this).frame_of(page));
+  const std::size_t place = place_of_frame(page);
+  return place == frames_.size() ? nullptr : &frames_[place];
 }
 
 // The frame that was used longest ago among those whose page can be read back.
@@ -90,7 +98,7 @@ std::uint64_t SlotIndex::page_with(Lsn lsn) const {
   std::uint64_t high = page_of(commit_) + 1;
   while (high - low > 1) {
     const std::uint64_t middle = low + (high - low) / 2;
-    (entry(middle).base <= lsn ? low : high) = middle;
+    (directory(middle).base <= lsn ? low : high) = middle;
   }
   return low;
 }
@@ -121,7 +129,7 @@ std::optional<std::uint64_t> SlotIndex::page_to_stage() const {
 void SlotIndex::write_page(std::uint64_t page, MutableBytes to) const {
   const Frame* frame = frame_of(page);
   CHECK(frame != nullptr);
-  store(to, IndexPageHeader{.first = first_of_page(page), .base = frame->slots[0].base, .chain = entry(page).chain});
+  store(to, IndexPageHeader{.first = first_of_page(page), .base = frame->slots[0].base, .chain = directory(page).chain});
   for (std::uint64_t place = 0; place < index_page_slots; ++place) {
     const IndexedSlot& slot = frame->slots[place];
     store(to.subspan(sizeof(IndexPageHeader) + place * sizeof(IndexEntry)),

@@ -98,7 +98,7 @@ class SlotIndex {
   }
   // Starts over with a checkpoint's: first_page full pages follow with add_page, then slots with append.
   void reset(std::uint64_t first_page, Slot first);
-  void add_page(const Entry& entry);
+  void add_page(const Entry& added);
   // Starts over behind `commit`, of which nothing is here.
   void reset_behind(Slot commit, Lsn tail, wire::Chain chain);
 
@@ -112,12 +112,14 @@ class SlotIndex {
   };
   static constexpr std::uint64_t no_page = UINT64_MAX;
 
+  [[nodiscard]] std::size_t place_of_frame(std::uint64_t page) const;  // frames_max: not here
   [[nodiscard]] const Frame* frame_of(std::uint64_t page) const;
   [[nodiscard]] Frame* frame_of(std::uint64_t page);
   [[nodiscard]] Frame& take_frame(std::uint64_t page);
   void forget(Frame& frame);
   void mark(Frame& frame, bool is_dirty);
-  [[nodiscard]] Entry& entry(std::uint64_t page) const;
+  [[nodiscard]] std::size_t place_in_directory(std::uint64_t page) const;
+  [[nodiscard]] Entry& entry(std::uint64_t page);
 
   std::uint64_t pages_max_;
   storage::AlignedBuffer directory_;  // a ring of Entry: page p at p % pages_max_

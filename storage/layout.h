@@ -63,7 +63,7 @@ struct Superblock {
 
 static_assert(Format<Superblock> && sizeof(Superblock) == 512);
 
-enum class BlockKind : std::uint16_t {
+enum class BlockKind : std::uint16_t {  // NOLINT(performance-enum-size): it has two bytes on the disk
   normal = 0,
   // Follows its predecessor although sequence numbers are missing between them: they were durable and are lost. Either the first
   // block of an open that found its tail lost, or one without records that a repair wrote over the place of lost ones (`healed`).
