@@ -57,7 +57,8 @@ Result<> Box::open_nodes(const BoxOptions& options) {
                             .self = id_of(place),
                             .configuration = consensus::Configuration(members),
                             .timeouts = options.timeouts,
-                            .seed = dataplane::now_ns() + place},
+                            .seed = dataplane::now_ns() + place,
+                            .say = say_on_stderr},
                            data_.back().device());
     if (!node) return std::unexpected(node.error());
     nodes_.push_back(*std::move(node));

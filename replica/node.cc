@@ -235,8 +235,7 @@ void Node::poll_journal() {
   engine_.on_durable(engine_durable(durable), journal_->told_sequence());
   if (failed_ || !journal_->failed().has_value()) return;
   failed_ = true;
-  fmt::print(stderr, "synod: replica {}: the journal failed ({}): this replica votes no more; replace its disk\n",
-             options_.self.value(), std::strerror(*journal_->failed()));
+  say(fmt::format("the journal failed ({}): this replica votes no more; replace its disk", std::strerror(*journal_->failed())));
   reads_.forget_waiting();
   effects_.clear();
   engine_.stop_voting(effects_);
@@ -249,10 +248,17 @@ void Node::note_stall() {
   if (stalls == is_stalled_) return;
   is_stalled_ = stalls;
   if (failed_) return;
-  fmt::print(stderr, "synod: replica {}: {}\n", options_.self.value(),
-             stalls ? fmt::format("the disk has completed no write for {} ms: this replica does not lead until it does",
-                                  options_.timeouts.step_down_us / 1000)
-                    : "the disk completes writes again");
+  say(stalls ? fmt::format("the disk has completed no write for {} ms: this replica does not lead until it does",
+                           options_.timeouts.step_down_us / 1000)
+             : "the disk completes writes again");
+}
+
+void say_on_stderr(const std::string& line) {
+  fmt::print(stderr, "synod: {}\n", line);
+}
+
+void Node::say(const std::string& what) const {
+  if (options_.say) options_.say(fmt::format("replica {}: {}", options_.self.value(), what));
 }
 
 void Node::grant(consensus::Effects& effects) const {

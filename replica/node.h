@@ -15,7 +15,9 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "base/error.h"
@@ -50,7 +52,12 @@ struct NodeOptions {
   RetentionOptions retention;
   std::uint64_t seed = 0;
   storage::ScrubOptions scrub;
+  // Gets a line for people when something happens to the disk. Called on the node's thread, rarely.
+  std::function<void(const std::string&)> say;
 };
+
+// Says it on stderr.
+void say_on_stderr(const std::string& line);
 
 struct NodeCounters {
   std::uint64_t bad_messages = 0;  // passed the packet's gateway and failed the message's
@@ -102,6 +109,7 @@ class Node {
  private:
   struct Parts;  // what recovery made, before there is a node
   explicit Node(const NodeOptions& options, Parts&& parts);
+  void say(const std::string& what) const;
   [[nodiscard]] static Result<> check_members(const Parts& parts, const NodeOptions& options);
 
   // node.cc: the loop

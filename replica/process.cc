@@ -128,7 +128,8 @@ Result<> run_process(const Config& config) {
                       .configuration = consensus::Configuration(config.member_ids()),
                       .timeouts = config.timeouts,
                       .retention = config.retention,
-                      .seed = dataplane::now_ns()};
+                      .seed = dataplane::now_ns(),
+                      .say = say_on_stderr};
   auto node = Node::open(options, data->device());
   if (!node) return std::unexpected(node.error());
   if (config.core) {

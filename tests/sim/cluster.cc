@@ -209,7 +209,8 @@ void Cluster::start(std::size_t place) {
        .journal = {.block_bytes_target = options_.block_bytes_target, .writes_in_flight = options_.writes_in_flight},
        .window_slots = options_.window_slots,
        .seed = prng_.next(),
-       .scrub = scrub},
+       .scrub = scrub,
+       .say = [this](const std::string& line) { trace_(network_.now_us, "{}", line); }},
       DeviceRef(*member.disk));
   member.disk->opening = false;
   if (member.disk->is_dead()) {
