@@ -104,9 +104,9 @@ TEST_F(ReadAhead, entries_larger_than_a_stretch_are_read_ahead_one_by_one) {
 
 TEST_F(ReadAhead, damage_in_a_stretch_hides_nothing_beside_it_and_is_repaired) {
   append(300);
-  const std::uint64_t from = storage::segments_offset + 100 * storage::device_block_bytes;
-  for (std::byte& byte : world_.cluster.disk(place_).sectors().subspan(from, 4 * storage::device_block_bytes))
-    byte ^= std::byte{1};
+  constexpr std::uint64_t page = storage::device_block_bytes;
+  const std::uint64_t from = storage::segments_offset + 100 * page;
+  for (std::byte& byte : world_.cluster.disk(place_).sectors().subspan(from, 4 * page)) byte ^= std::byte{1};
   expect_in_order(0, 300);
   EXPECT_GT(counters().stretches, 0U);
   EXPECT_GT(world_.cluster.node(place_).repair_counters().records, 0U);

@@ -13,7 +13,8 @@ namespace synod::storage::test {
 namespace {
 
 constexpr std::uint64_t window = BlockReader::sequential;
-constexpr std::uint64_t device_bytes = 7 * window + 3 * device_block_bytes;
+constexpr std::uint64_t page = device_block_bytes;
+constexpr std::uint64_t device_bytes = 7 * window + 3 * page;
 
 // A memory device with sectors that cannot be read.
 class Scratched {
@@ -79,7 +80,7 @@ TEST(BlockReader, the_longest_view_from_anywhere) {
 
 TEST(BlockReader, a_bad_sector_of_a_window_ahead_is_zero_and_its_neighbours_are_not) {
   Scratched device;
-  device.bad = {window + 5 * device_block_bytes, 3 * window - device_block_bytes, 3 * window};
+  device.bad = {window + 5 * page, 3 * window - page, 3 * window};
   BlockReader reader(DeviceRef(device), device_bytes);
   for (std::uint64_t offset = 0; offset < device_bytes; offset += device_block_bytes) {
     const Bytes seen = reader.view(offset, device_block_bytes);
@@ -97,8 +98,8 @@ TEST(BlockReader, a_bad_sector_in_the_first_part_of_a_block_over_two_windows) {
   BlockReader reader(DeviceRef(device), device_bytes);
   for (std::uint64_t offset = 0; offset < window; offset += device_block_bytes) (void)reader.view(offset, device_block_bytes);
   (void)reader.view(window, device_block_bytes);
-  const std::uint64_t start = 2 * window - 2 * device_block_bytes;
-  const Bytes seen = reader.view(start, 4 * device_block_bytes);
+  const std::uint64_t start = 2 * window - 2 * page;
+  const Bytes seen = reader.view(start, 4 * page);
   EXPECT_TRUE(is_as_written(device, start, seen.first(device_block_bytes)));
   EXPECT_TRUE(is_zero(seen.subspan(device_block_bytes, device_block_bytes)));
   EXPECT_TRUE(is_as_written(device, 2 * window, seen.subspan(std::size_t{2} * device_block_bytes)));
@@ -123,7 +124,7 @@ TEST(BlockReader, what_is_skipped_costs_no_second_read) {
   Scratched device;
   BlockReader reader(DeviceRef(device), device_bytes);
   for (const std::uint64_t offset :
-       {std::uint64_t{0}, window, 2 * window - device_block_bytes, 3 * window + 8 * device_block_bytes, 6 * window, 7 * window}) {
+       {std::uint64_t{0}, window, 2 * window - page, 3 * window + 8 * page, 6 * window, 7 * window}) {
     ASSERT_TRUE(is_as_written(device, offset, reader.view(offset, device_block_bytes))) << offset;
   }
   EXPECT_EQ(device.reads, 8U);
