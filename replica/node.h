@@ -103,6 +103,9 @@ class Node {
   // The first LSN that can be read here: the log's trim, or later where a peer's checkpoint was installed.
   // The first slot that must be whole here. Those before it are trimmed; they are kept for peers that are farther behind.
   [[nodiscard]] Slot first_needed() const { return std::max(index_->first(), trim_target_); }
+  // The first slot that is asked of peers if it is lost here: what is trimmed, too, for peers that are farther behind; but no gap
+  // stays open for long for what everybody may have let go of.
+  [[nodiscard]] Slot first_wanted() const;
   [[nodiscard]] Lsn first_readable() const { return std::max({log_.trim(), trimmed_, first_lsn_}); }
   [[nodiscard]] wire::StatusAnswer status() const;
 
@@ -242,6 +245,7 @@ class Node {
   std::uint64_t trim_staged_us_ = 0;
   Lsn first_lsn_;                        // that may be read here: a state that was installed came without its entries
   std::optional<Slot> installing_from_;  // what the journal accounts for, until the installed state is staged
+  std::uint64_t gap_found_us_ = 0;       // the newest
   std::uint64_t upkeep_us_ = 0;
   std::uint64_t checkpoint_tried_us_ = 0;
   std::vector<SegmentFacts> segment_facts_;

@@ -11,16 +11,17 @@ namespace synod::replica {
 namespace {
 
 constexpr std::size_t pages_per_upkeep = 2;
+constexpr std::uint64_t wait_for_trimmed_us = 1'000'000;
 
 }  // namespace
 
 void Node::keep_repairs() {
   while (const auto unreadable = reads_.next_unreadable()) {
-    if (unreadable->slot < first_needed()) continue;
+    if (unreadable->slot < first_wanted()) continue;
     const std::uint64_t page = page_of(unreadable->slot);
     if (!unreadable->is_page) {
       repairs_.ask(unreadable->slot);
-    } else if (first_of_page(page) >= first_needed()) {
+    } else if (first_of_page(page) >= first_wanted()) {
       const SlotIndex::Entry entry = index_->directory(page);
       (void)repairs_.ask_page(page, entry.base, entry.chain);
     }
@@ -75,6 +76,7 @@ void Node::keep_gaps() {
   if (const auto gap = scrub_.step(now_us_); gap && !closing_) add_gap(*gap);
   if (closing_) return close_gaps();
   if (gaps_.empty()) return;
+  repairs_.trim(first_wanted());
   if (index_->commit() < index_->first()) return finish_sweep();  // nothing is indexed that could lie there
   for (std::size_t i = 0; i < pages_per_upkeep; ++i) {
     sweep_page_ = std::max(sweep_page_, index_->first_page());
@@ -84,12 +86,18 @@ void Node::keep_gaps() {
   }
 }
 
+Slot Node::first_wanted() const {
+  const bool waits = gaps_.empty() || now_us_ - gap_found_us_ < wait_for_trimmed_us;
+  return waits ? index_->first() : first_needed();
+}
+
 void Node::add_gap(const storage::Gap& gap) {
   for (const storage::Gap& known : gaps_) {
     if (known.offset == gap.offset) return;
   }
   // More than fit are found again by the next pass.
   if (!gaps_.full()) gaps_.push_back(gap);
+  gap_found_us_ = now_us_;
   sweep_page_ = 0;
   sweep_is_clean_ = true;
 }
@@ -101,14 +109,14 @@ bool Node::lies_in_gap(const storage::Location& location) const {
 
 // Asks for what lay in a gap. False: the page is not here yet.
 bool Node::sweep_page(std::uint64_t page) {
-  if (first_of_page(page + 1) <= first_needed()) return true;
+  if (first_of_page(page + 1) <= first_wanted()) return true;
   if (page < index_->open_page() && lies_in_gap(index_->location_of(page))) {
     sweep_is_clean_ = false;
     if (index_->is_resident(page)) index_->restage(page);
   }
   if (!reads_.has_page(page)) return false;
   const Slot last = std::min(index_->commit(), first_of_page(page) + (index_page_slots - 1));
-  for (Slot slot = std::max(first_needed(), first_of_page(page)); slot <= last; ++slot) {
+  for (Slot slot = std::max(first_wanted(), first_of_page(page)); slot <= last; ++slot) {
     if (!lies_in_gap((*index_)[slot].location)) continue;
     repairs_.ask(slot);
     sweep_is_clean_ = false;

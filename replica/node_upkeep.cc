@@ -146,6 +146,7 @@ void Node::let_go() {
   stage_trim();
   engine_.set_trim(trim_slot_);
   index_->trim(trim_slot_);
+  repairs_.trim(trim_slot_);
 }
 
 void Node::keep_trim() {
@@ -155,7 +156,6 @@ void Node::keep_trim() {
     if (!slot) return;
     trimmed_ = log_.trim();
     trim_target_ = std::max(trim_target_, *slot);
-    repairs_.trim(trim_target_);
   }
   let_go();
   if (trim_slot_ == Slot{}) return;
