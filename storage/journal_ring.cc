@@ -8,9 +8,9 @@ namespace synod::storage {
 
 namespace {
 
-constexpr std::uint64_t trim_blocks = 2;        // of the reserve: the record, and another one where the first came too early
-constexpr std::uint64_t checkpoint_share = 16;  // a checkpoint comes after so many times its bytes, at the earliest
-constexpr std::uint64_t capacity_share = 4;  // or after this part of the journal: what lies behind it cannot be released before
+constexpr std::uint64_t trim_blocks = 2;       // of the reserve: the record, and another one where the first came too early
+constexpr std::uint64_t checkpoint_share = 8;  // a checkpoint comes after so many times its bytes, at the earliest
+constexpr std::uint64_t capacity_share = 8;    // or after this part of the journal: what lies behind it cannot be released before
 
 }  // namespace
 
