@@ -105,38 +105,35 @@ void Scrub::take(const BlockHeader& header) {
   is_narrow_ = false;
 }
 
-// As many blocks as these bytes hold whole.
+Scrub::Block Scrub::look_at(Bytes bytes) const {
+  if (bytes.size() < device_block_bytes) return {};
+  const auto header = decode_block_header(bytes, offset_, journal_.state_->superblock);
+  if (!header || !is_next(*header)) return {};
+  if (header->kind == BlockKind::healed) return {.verdict = Block::Verdict::good, .header = *header};
+  if (block_bytes(header->payload_bytes) > bytes.size()) return {.verdict = Block::Verdict::cut, .header = *header};
+  const bool is_good = crc32c(bytes.subspan(sizeof(BlockHeader), header->payload_bytes)) == header->payload_checksum;
+  return {.verdict = is_good ? Block::Verdict::good : Block::Verdict::bad, .header = *header};
+}
+
+// As many blocks as these bytes hold whole. What is not good is read once more, by itself, before it is called bad.
 void Scrub::judge(Bytes bytes) {
   const std::uint64_t start = offset_;
   bool has_taken = false;
   while (sequence_ < last_of_segment()) {
-    const Bytes rest = bytes.subspan(std::min<std::uint64_t>(offset_ - start, bytes.size()));
-    if (rest.size() < device_block_bytes) {
-      if (has_taken) return;
-      break;
+    const Block block = look_at(bytes.subspan(std::min<std::uint64_t>(offset_ - start, bytes.size())));
+    if (block.verdict == Block::Verdict::good) {
+      take(block.header);
+      has_taken = true;
+      continue;
     }
-    const auto header = decode_block_header(rest, offset_, journal_.state_->superblock);
-    const bool follows = header && is_next(*header);
-    const std::uint64_t length = follows ? block_bytes(header->payload_bytes) : 0;
-    const bool is_healed = follows && header->kind == BlockKind::healed;
-    if (follows && length > rest.size() && !is_healed) {
-      if (has_taken || length > bytes_wanted_) {
-        bytes_wanted_ = std::min<std::uint64_t>(length, block_bytes_limit);
-        return;
-      }
+    const std::uint64_t length = block_bytes(block.header.payload_bytes);
+    if (block.verdict == Block::Verdict::cut && (has_taken || length > bytes_wanted_)) {
+      bytes_wanted_ = std::min<std::uint64_t>(length, block_bytes_limit);
+    } else if (!has_taken && ++tries_ >= tries_max) {
+      begin_search();
     }
-    const bool is_good =
-        follows && (is_healed || (length <= rest.size() &&
-                                  crc32c(rest.subspan(sizeof(BlockHeader), header->payload_bytes)) == header->payload_checksum));
-    if (!is_good) {
-      if (has_taken) return;  // once more, by itself
-      break;
-    }
-    take(*header);
-    has_taken = true;
+    return;
   }
-  if (has_taken || sequence_ >= last_of_segment()) return;
-  if (++tries_ >= tries_max) begin_search();
 }
 
 void Scrub::next_segment() {

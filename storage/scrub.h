@@ -41,6 +41,13 @@ class Scrub {
   void begin_pass();
   void begin_segment();
   void ask(std::uint64_t now_us);
+  // What the bytes at offset_ begin with. `cut`: a block that is longer than they are.
+  struct Block {
+    enum class Verdict : std::uint8_t { bad, cut, good };
+    Verdict verdict = Verdict::bad;
+    BlockHeader header{};
+  };
+  [[nodiscard]] Block look_at(Bytes bytes) const;
   void judge(Bytes bytes);
   void judge_search(Bytes bytes);
   [[nodiscard]] bool is_next(const BlockHeader& header) const;

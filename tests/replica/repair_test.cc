@@ -81,6 +81,31 @@ TEST_F(Repair, the_scrub_finds_damage_that_nobody_reads_and_the_chain_is_whole_a
   world_.cluster.expect_equal_logs();
 }
 
+// The trim is at 50, but no checkpoint lies below it: everything is kept, for peers that are farther behind.
+TEST_F(Repair, what_is_trimmed_but_kept_is_fetched_from_a_peer) {
+  append(60);
+  trim(50);
+  settle();
+  const std::size_t place = follower();
+  damage(place, 8 * storage::device_block_bytes, 10 * storage::device_block_bytes);
+  ASSERT_TRUE(world_.run_until([&] { return node(place).counters().gaps_closed > 0; }, 60'000'000));
+  EXPECT_GE(node(place).status().records_repaired, 9U);
+}
+
+TEST_F(Repair, what_is_trimmed_and_lost_everywhere_keeps_no_gap_open) {
+  append(60);
+  trim(50);
+  settle();
+  for (std::size_t place = 0; place < world_.cluster.size(); ++place) {
+    damage(place, 8 * storage::device_block_bytes, 10 * storage::device_block_bytes);
+  }
+  const auto is_closed = [&](std::size_t place) { return node(place).counters().gaps_closed > 0; };
+  ASSERT_TRUE(world_.run_until([&] { return is_closed(0) && is_closed(1) && is_closed(2); }, 60'000'000));
+  append(10);
+  settle();
+  for (std::uint64_t lsn = 50; lsn < 70; lsn += 3) expect_readable(follower(), lsn);
+}
+
 TEST_F(Repair, damage_found_at_start_casts_doubt_until_the_slots_are_known_again) {
   append(60);
   settle();
