@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "bench/arrivals.h"
 
 namespace synod::bench {
 
@@ -18,6 +19,7 @@ enum class Where : std::uint8_t {
 
 [[nodiscard]] const char* name(Measure measure);
 [[nodiscard]] const char* name(Where where);
+[[nodiscard]] const char* name(ArrivalKind kind);
 
 struct Options {
   Measure measure = Measure::latency;
@@ -27,13 +29,22 @@ struct Options {
   std::string data;  // a directory, "memory", or empty: a temporary directory on a disk
   std::string ack = "quorum";
   std::size_t payload_bytes = 128;
-  std::size_t in_flight = 0;  // 0: 1 for latency, 1024 for throughput
+  std::size_t clients = 1;
+  std::size_t in_flight = 0;           // of each client; 0: 1 for latency, 1024 for throughput, as many as can be with a rate
+  std::size_t entries_per_packet = 0;  // at most; 0: as many as fit
   std::size_t replicas = 3;
-  std::uint64_t rate = 0;
-  double seconds = 5;
+  std::uint64_t rate = 0;  // appends a second of all clients; 0: closed loop
+  bool poisson = false;    // with a rate: random arrivals of that mean
+  bool ladder = false;     // latency at several shares of the peak
+  double seconds = 5;      // of each load
   bool verify = true;
+  std::uint64_t seed = 1;  // of random arrivals
 
   [[nodiscard]] bool diskless() const { return data == "memory"; }
+  [[nodiscard]] ArrivalKind arrivals() const {
+    if (rate == 0) return ArrivalKind::closed;
+    return poisson ? ArrivalKind::poisson : ArrivalKind::constant;
+  }
 };
 
 // Fills what was left open, and refuses what cannot be measured.
