@@ -20,6 +20,7 @@ namespace synod::bench {
 struct Finished {
   std::uint32_t tag = 0;
   client::Outcome outcome = client::Outcome::unknown;
+  Lsn lsn;  // of an appended entry, where there is such a thing
 };
 
 enum class Health : std::uint8_t {

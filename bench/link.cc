@@ -85,7 +85,7 @@ std::size_t Link::take_finished(std::span<Finished> out) {
       const Unfinished done = end.at(end.finished++);
       const bool is_appended = completion->outcome == client::Outcome::appended;
       if (is_appended && !written_.add({client, done.number}, completion->lsn)) ++misplaced_;
-      out[count++] = {done.tag, completion->outcome};
+      out[count++] = {done.tag, completion->outcome, completion->lsn};
     }
     next_end_ = next_end_ + 1 == ends_.size() ? 0 : next_end_ + 1;
   }

@@ -17,6 +17,7 @@ constexpr std::uint64_t leader_wait_us = 15'000'000;
 constexpr std::uint64_t status_wait_us = 1'000'000;
 constexpr double warmup_seconds_least = 0.5;
 constexpr double warmup_seconds_most = 5;
+constexpr double stage_seconds = 1;
 
 double warmup_seconds(double seconds) {
   return std::min(warmup_seconds_least, seconds / 4);
@@ -61,7 +62,7 @@ std::size_t in_flight_most(const Options& options) {
 double seconds_of_load(const Options& options) {
   const double longest = options.ladder ? std::max(options.seconds, peak_seconds) : options.seconds;
   const double slack = options.ladder ? longest / 4 : 0;  // until a trim has an effect
-  return longest + slack + warmup_seconds_max(longest);
+  return longest + slack + warmup_seconds_max(longest) + stage_seconds + warmup_seconds_max(stage_seconds);
 }
 
 Loads::Loads(Link& link, Payloads& payloads, const Options& options, bool shares_core, Watch& watch, Report& report)
@@ -126,6 +127,17 @@ Result<Run> Loads::run(const WorkloadOptions& workload) {
   return run;
 }
 
+Result<> Loads::stages(WorkloadOptions workload, std::span<replica::StageTrace* const> traces) {
+  if (traces.empty()) return {};
+  StageRecorder recorder(traces);
+  workload.seconds = std::min(workload.seconds, stage_seconds);
+  workload.stages = &recorder;
+  const auto traced = run(workload);
+  if (!traced) return std::unexpected(traced.error());
+  report_.stages = recorder.times();
+  return {};
+}
+
 Result<> Loads::verify() {
   watch_.stage = Stage::verifying;
   const auto verified = link_.verify(payloads_, watch_.progress);
@@ -161,15 +173,21 @@ void check_growth(std::uint64_t grown, std::uint64_t errors, const Options& opti
   report.is_verified = false;
 }
 
-Result<> run_all(Link& link, Loads& loads, const Options& options, Watch& watch, Report& report) {
+Result<> run_all(Link& link, Loads& loads, std::span<replica::StageTrace* const> traces, const Options& options, Watch& watch,
+                 Report& report) {
   watch.stage = Stage::electing;
   const auto tail_before = link.tail(leader_wait_us);
   if (!tail_before) return std::unexpected(tail_before.error());
   report.replicas = link.peers().size();
   const double rate = static_cast<double>(options.rate);
-  auto run = loads.run(options.rate == 0 ? loads.closed(options.in_flight, options.seconds) : loads.open(rate, options.seconds));
+  const WorkloadOptions load =
+      options.rate == 0 ? loads.closed(options.in_flight, options.seconds) : loads.open(rate, options.seconds);
+  auto run = loads.run(load);
   if (!run) return std::unexpected(run.error());
   report.run = *std::move(run);
+  if (report.cut_short.empty()) {
+    if (auto staged = loads.stages(load, traces); !staged) return staged;
+  }
   if (options.ladder && report.cut_short.empty()) {
     if (auto climbed = climb(loads, options, watch, report); !climbed) return climbed;
   }
@@ -184,19 +202,19 @@ Result<> run_all(Link& link, Loads& loads, const Options& options, Watch& watch,
 
 }  // namespace
 
-Result<> measure(const Ways& ways, const Options& options, const CpuLayout& cpu, Watch& watch, Report& report) {
+Result<> measure(Target& target, const Options& options, const CpuLayout& cpu, Watch& watch, Report& report) {
   (void)::pthread_setname_np(::pthread_self(), "client");
   if (auto pinned = dataplane::pin_to_core(cpu.client_core); !pinned) return pinned;
   if (dataplane::eal_is_started()) {
     if (auto registered = dataplane::register_polling_thread(); !registered) return registered;
   }
-  Link link(ways, {.clients = options.clients,
-                   .in_flight = in_flight_most(options),
-                   .payload_bytes = options.payload_bytes,
-                   .entries_per_packet_max = options.entries_per_packet});
+  Link link(target.ways(), {.clients = options.clients,
+                            .in_flight = in_flight_most(options),
+                            .payload_bytes = options.payload_bytes,
+                            .entries_per_packet_max = options.entries_per_packet});
   Payloads payloads(dataplane::now_ns(), {static_cast<std::uint32_t>(options.payload_bytes)});
   Loads loads(link, payloads, options, shares_core(options, cpu), watch, report);
-  return run_all(link, loads, options, watch, report);
+  return run_all(link, loads, target.traces(), options, watch, report);
 }
 
 }  // namespace synod::bench

@@ -7,6 +7,7 @@
 #include "bench/link.h"
 #include "bench/progress.h"
 #include "bench/report.h"
+#include "bench/target.h"
 
 namespace synod::bench {
 
@@ -20,6 +21,8 @@ class Loads {
 
   // Fails only where there is nothing to report. Check `cut_short` of the result.
   [[nodiscard]] Result<Run> run(const WorkloadOptions& workload);
+  // The stages of the same load, measured in a short one behind it.
+  [[nodiscard]] Result<> stages(WorkloadOptions workload, std::span<replica::StageTrace* const> traces);
   // Gives back the space of what was read back. `wait_us`: for the replicas to release it.
   [[nodiscard]] Result<> trim(std::uint64_t wait_us);
   [[nodiscard]] WorkloadOptions closed(std::size_t in_flight, double seconds) const;
@@ -39,6 +42,6 @@ class Loads {
 
 // Everything that is asked of the client's thread. Notes and the parts that were measured go into the report, also where it
 // fails.
-[[nodiscard]] Result<> measure(const Ways& ways, const Options& options, const CpuLayout& cpu, Watch& watch, Report& report);
+[[nodiscard]] Result<> measure(Target& target, const Options& options, const CpuLayout& cpu, Watch& watch, Report& report);
 
 }  // namespace synod::bench

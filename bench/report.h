@@ -9,6 +9,7 @@
 #include "bench/appender.h"
 #include "bench/floors.h"
 #include "bench/options.h"
+#include "bench/stages.h"
 #include "bench/workload.h"
 
 namespace synod::bench {
@@ -56,7 +57,8 @@ struct Report {
   Floors floors;
 
   Run run;
-  std::optional<double> peak;  // appends a second: the highest rate that the cluster kept up with
+  std::vector<StageTime> stages;  // of a load of its own behind the run: stamps cost time
+  std::optional<double> peak;     // appends a second: the highest rate that the cluster kept up with
   std::vector<Rung> ladder;
 
   std::optional<bool> is_verified;  // nothing: not asked for

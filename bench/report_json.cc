@@ -95,6 +95,13 @@ void put_details(Json& json, const Report& report) {
   json["peak"] = number_or_null(report.peak);
   json["ladder"] = Json::array();
   for (const Rung& rung : report.ladder) json["ladder"].push_back(to_json(rung, report));
+  json["stages"] = Json::array();
+  for (const StageTime& stage : report.stages) {
+    json["stages"].push_back({{"name", stage.name},
+                              {"mean_us", rounded(stage.mean_us)},
+                              {"p50_us", rounded(stage.p50_us)},
+                              {"p99_us", rounded(stage.p99_us)}});
+  }
   json["timeline"] = to_json(report.run.result.timeline);
 }
 

@@ -64,6 +64,18 @@ std::string run_lines(const Report& report) {
   return text;
 }
 
+std::string stage_lines(const Report& report) {
+  if (report.stages.empty()) return "";
+  double whole = 0;
+  for (const StageTime& stage : report.stages) whole += stage.mean_us;
+  std::string text = line("stages", fmt::format("{} us on average, in a load of its own", microseconds(whole)));
+  for (const StageTime& stage : report.stages) {
+    text +=
+        line("", fmt::format("{:>8} us  {:>3.0f} %  {}", microseconds(stage.mean_us), 100 * stage.mean_us / whole, stage.name));
+  }
+  return text;
+}
+
 std::string ladder_lines(const Report& report) {
   if (!report.peak) return "";
   std::string text = line("peak", fmt::format("{} appends/s in an open loop", grouped(*report.peak)));
@@ -118,7 +130,7 @@ std::string to_table(const Report& report) {
                               microseconds(latency_us(report.run.result.latency_ns).p50), microseconds(*report.floors.total_us()))
                 : fmt::format("append p50 {} us (no floor to compare with)\n",
                               microseconds(latency_us(report.run.result.latency_ns).p50));
-    text += run_lines(report) + ladder_lines(report);
+    text += run_lines(report) + stage_lines(report) + ladder_lines(report);
   }
   text += floor_lines(report.floors);
   if (has_run) text += detail_lines(report);

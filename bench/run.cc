@@ -38,7 +38,7 @@ Result<> measure_cluster(Report& report, const CpuLayout& cpu, const Directory* 
   report.device_stable = (*target)->device_stable();
   report.cpu_layout = (*target)->cpu_layout();
   Result<> done;
-  std::thread([&] { done = measure((*target)->ways(), options, cpu, watch, report); }).join();
+  std::thread([&] { done = measure(**target, options, cpu, watch, report); }).join();
   if (auto checked = (*target)->check(); !checked) return checked;
   return done;
 }

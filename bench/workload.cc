@@ -87,6 +87,7 @@ void Workload::complete(std::uint64_t now_ns) {
       const std::uint64_t latency_ns = now_ns - place.begin_ns;
       if (place.begin_ns >= measure_ns_) result_.latency_ns.record(latency_ns);
       if (!is_measured) continue;
+      if (options_.stages != nullptr) options_.stages->add(finished.lsn, place.begin_ns, now_ns);
       ++result_.appended;
       ++interval.appended;
       interval.latency_max_ns = std::max(interval.latency_max_ns, latency_ns);

@@ -17,6 +17,7 @@
 #include "bench/appender.h"
 #include "bench/arrivals.h"
 #include "bench/histogram.h"
+#include "bench/stages.h"
 #include "bench/timeline.h"
 
 namespace synod::bench {
@@ -30,6 +31,7 @@ struct WorkloadOptions {
   double warmup_seconds_max = 0.5;  // until then the rate must have settled
   std::uint64_t seed = 1;           // of the arrivals
   bool shares_core = false;         // with the replicas: give the core away while nothing comes in
+  StageRecorder* stages = nullptr;  // gets each append of the measured interval
 };
 
 struct WorkloadResult {

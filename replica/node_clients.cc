@@ -136,7 +136,9 @@ void Node::on_append(const wire::AppendView& request, const Message& message) {
     case Intake::Verdict::gap: return refuse_it(RefusalReason::gap, admission.next);
     case Intake::Verdict::busy: return refuse_it(RefusalReason::busy, append.first);
     case Intake::Verdict::duplicate: answer_appended(append, admission.place, message.from); break;
-    case Intake::Verdict::admitted: break;
+    case Intake::Verdict::admitted:
+      if (is_traced()) options_.trace->on_received();
+      break;
   }
   session_routes_[admission.place] = message.from;
   session_route_ids_[admission.place] = append.session;
