@@ -210,9 +210,10 @@ Result<> measure(Target& target, const Options& options, const CpuLayout& cpu, W
   }
   Link link(target.ways(), {.clients = options.clients,
                             .in_flight = in_flight_most(options),
-                            .payload_bytes = options.payload_bytes,
+                            .payload_bytes = options.sizes ? *std::ranges::max_element(*options.sizes) : options.payload_bytes,
                             .entries_per_packet_max = options.entries_per_packet});
-  Payloads payloads(dataplane::now_ns(), {static_cast<std::uint32_t>(options.payload_bytes)});
+  const std::vector<std::uint32_t> one_size{static_cast<std::uint32_t>(options.payload_bytes)};
+  Payloads payloads(dataplane::now_ns(), options.sizes ? *options.sizes : one_size);
   Loads loads(link, payloads, options, shares_core(options, cpu), watch, report);
   return run_all(link, loads, target.traces(), options, watch, report);
 }

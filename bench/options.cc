@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <numeric>
+
 #include "bench/link.h"
+#include "bench/wal_sizes.h"
 #include "dataplane/lcore.h"
 #include "wire/limits.h"
 
@@ -73,6 +76,13 @@ Result<> check_load(const Options& options) {
 }  // namespace
 
 Result<Options> complete(Options options) {
+  if (!options.wal.empty()) {
+    auto sizes = load_wal_sizes(options.wal);
+    if (!sizes) return std::unexpected(sizes.error());
+    const std::uint64_t sum = std::accumulate(sizes->begin(), sizes->end(), std::uint64_t{0});
+    options.payload_bytes = sum / sizes->size();
+    options.sizes = std::make_shared<const std::vector<std::uint32_t>>(*std::move(sizes));
+  }
   if (options.in_flight == 0) options.in_flight = default_in_flight(options);
   if (auto checked = check_load(options); !checked) return std::unexpected(checked.error());
   if (options.ack != "quorum") return fail(fmt::format("--ack {} is not supported yet: use quorum", options.ack));

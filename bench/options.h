@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,8 @@ struct Options {
   std::string data;  // a directory, "memory", or empty: a temporary directory on a disk
   std::string ack = "quorum";
   std::size_t payload_bytes = 128;
+  std::string wal;  // a PostgreSQL WAL segment: entries have the sizes of what its commits flush, instead of payload_bytes
+  std::shared_ptr<const std::vector<std::uint32_t>> sizes;  // of it
   std::size_t clients = 1;
   std::size_t in_flight = 0;           // of each client; 0: 1 for latency, 1024 for throughput, as many as can be with a rate
   std::size_t entries_per_packet = 0;  // at most; 0: as many as fit
