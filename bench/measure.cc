@@ -173,20 +173,26 @@ void check_growth(std::uint64_t grown, std::uint64_t errors, const Options& opti
   report.is_verified = false;
 }
 
-Result<> run_all(Link& link, Loads& loads, std::span<replica::StageTrace* const> traces, const Options& options, Watch& watch,
-                 Report& report) {
+Result<> run_all(Link& link, Loads& loads, Target& target, const Options& options, Watch& watch, Report& report) {
   watch.stage = Stage::electing;
   const auto tail_before = link.tail(leader_wait_us);
   if (!tail_before) return std::unexpected(tail_before.error());
   report.replicas = link.peers().size();
   const double rate = static_cast<double>(options.rate);
-  const WorkloadOptions load =
-      options.rate == 0 ? loads.closed(options.in_flight, options.seconds) : loads.open(rate, options.seconds);
+  WorkloadOptions load = options.rate == 0 ? loads.closed(options.in_flight, options.seconds) : loads.open(rate, options.seconds);
+  ReplicaId killed;
+  if (options.kill_leader) {
+    load.event = [&] {
+      const ReplicaId leader = link.leader().id;
+      if (target.kill(leader)) killed = leader;
+    };
+  }
   auto run = loads.run(load);
   if (!run) return std::unexpected(run.error());
   report.run = *std::move(run);
+  if (killed != ReplicaId{}) report.failure = failure_of(killed, report.run.result);
   if (report.cut_short.empty()) {
-    if (auto staged = loads.stages(load, traces); !staged) return staged;
+    if (auto staged = loads.stages(load, target.traces()); !staged) return staged;
   }
   if (options.ladder && report.cut_short.empty()) {
     if (auto climbed = climb(loads, options, watch, report); !climbed) return climbed;
@@ -215,7 +221,7 @@ Result<> measure(Target& target, const Options& options, const CpuLayout& cpu, W
   const std::vector<std::uint32_t> one_size{static_cast<std::uint32_t>(options.payload_bytes)};
   Payloads payloads(dataplane::now_ns(), options.sizes ? *options.sizes : one_size);
   Loads loads(link, payloads, options, shares_core(options, cpu), watch, report);
-  return run_all(link, loads, target.traces(), options, watch, report);
+  return run_all(link, loads, target, options, watch, report);
 }
 
 }  // namespace synod::bench

@@ -36,10 +36,11 @@ struct Options {
   std::size_t in_flight = 0;           // of each client; 0: 1 for latency, 1024 for throughput, as many as can be with a rate
   std::size_t entries_per_packet = 0;  // at most; 0: as many as fit
   std::size_t replicas = 3;
-  std::uint64_t rate = 0;  // appends a second of all clients; 0: closed loop
-  bool poisson = false;    // with a rate: random arrivals of that mean
-  bool ladder = false;     // latency at several shares of the peak
-  double seconds = 5;      // of each load
+  std::uint64_t rate = 0;    // appends a second of all clients; 0: closed loop
+  bool poisson = false;      // with a rate: random arrivals of that mean
+  bool ladder = false;       // latency at several shares of the peak
+  bool kill_leader = false;  // in the middle of the load
+  double seconds = 5;        // of each load
   bool verify = true;
   std::uint64_t seed = 1;  // of random arrivals
 

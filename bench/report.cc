@@ -19,6 +19,24 @@ bool Run::keeps_up() const {
   return result.late_sends + result.unsent + result.errors + counters.busy == 0 && result.cut_short.empty() && !result.filled;
 }
 
+Failure failure_of(ReplicaId killed, const WorkloadResult& result) {
+  constexpr double interval_seconds = static_cast<double>(Timeline::interval_ns) / 1e9;
+  Failure failure{
+      .killed = killed, .at_seconds = result.event_seconds, .outage_seconds = result.outage_seconds, .errors = result.errors};
+  const std::vector<Interval> intervals = result.timeline.intervals();
+  const auto last = static_cast<std::size_t>(result.event_seconds / interval_seconds);  // in which it happened
+  std::uint64_t before = 0;
+  for (std::size_t i = 0; i < std::min(last, intervals.size()); ++i) before += intervals[i].appended;
+  if (last == 0) return failure;
+  const double usual = static_cast<double>(before) / static_cast<double>(last);  // of an interval
+  failure.rate_before = usual / interval_seconds;
+  for (std::size_t i = last + 1; i < intervals.size() && !failure.recovered; ++i) {
+    failure.recovered = static_cast<double>(intervals[i].appended) >= 0.9 * usual;
+    failure.recovery_seconds = static_cast<double>(i) * interval_seconds - result.event_seconds;
+  }
+  return failure;
+}
+
 std::optional<double> Report::ratio_to_floor() const {
   const auto total = floors.total_us();
   if (!total || run.result.latency_ns.count() == 0) return std::nullopt;

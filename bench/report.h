@@ -40,6 +40,19 @@ struct Run {
   [[nodiscard]] bool keeps_up() const;
 };
 
+// What a load saw of the leader's death.
+struct Failure {
+  ReplicaId killed;
+  double at_seconds = 0;        // into the measured time
+  double rate_before = 0;       // appends a second
+  double outage_seconds = 0;    // the longest time without an answer
+  double recovery_seconds = 0;  // until a tenth of a second brought 90 % of the rate before
+  bool recovered = false;
+  std::uint64_t errors = 0;
+};
+
+[[nodiscard]] Failure failure_of(ReplicaId killed, const WorkloadResult& result);
+
 // A rung of the ladder of load.
 struct Rung {
   double share = 0;  // of the peak
@@ -58,7 +71,8 @@ struct Report {
 
   Run run;
   std::vector<StageTime> stages;  // of a load of its own behind the run: stamps cost time
-  std::optional<double> peak;     // appends a second: the highest rate that the cluster kept up with
+  std::optional<Failure> failure;
+  std::optional<double> peak;  // appends a second: the highest rate that the cluster kept up with
   std::vector<Rung> ladder;
 
   std::optional<bool> is_verified;  // nothing: not asked for

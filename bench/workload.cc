@@ -94,6 +94,10 @@ void Workload::complete(std::uint64_t now_ns) {
     }
     in_flight_ -= count;
     completed_ += count;
+    if (event_ns_ != 0 && now_ns < end_ns_) {
+      result_.outage_seconds =
+          std::max(result_.outage_seconds, static_cast<double>(now_ns - std::max(heard_ns_, event_ns_)) / 1e9);
+    }
     heard_ns_ = now_ns;
   }
   if (in_flight_ == 0) heard_ns_ = now_ns;
@@ -157,6 +161,14 @@ void Workload::count_unsent(std::uint64_t now_ns) {
   }
 }
 
+void Workload::play_event(std::uint64_t now_ns) {
+  if (!options_.event || event_ns_ != 0 || measure_ns_ == never_ns || now_ns < measure_ns_ + (end_ns_ - measure_ns_) / 2) return;
+  options_.event();
+  event_ns_ = dataplane::now_ns();
+  heard_ns_ = event_ns_;
+  result_.event_seconds = static_cast<double>(event_ns_ - measure_ns_) / 1e9;
+}
+
 WorkloadResult Workload::run(std::vector<std::uint64_t>& numbers) {
   numbers.resize(appender_.clients());
   numbers_ = &numbers;
@@ -172,6 +184,7 @@ WorkloadResult Workload::run(std::vector<std::uint64_t>& numbers) {
     now_ns = dataplane::now_ns();
     complete(now_ns);
     if (!came && options_.shares_core) ::sched_yield();
+    play_event(now_ns);
     if (!may_go_on(now_ns)) break;
   }
   count_unsent(now_ns);

@@ -10,6 +10,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,8 @@ struct WorkloadOptions {
   std::uint64_t seed = 1;           // of the arrivals
   bool shares_core = false;         // with the replicas: give the core away while nothing comes in
   StageRecorder* stages = nullptr;  // gets each append of the measured interval
+  // Something that is done to the cluster in the middle of the measured interval, on the load's thread.
+  std::function<void()> event;
 };
 
 struct WorkloadResult {
@@ -45,6 +48,8 @@ struct WorkloadResult {
   std::uint64_t errors = 0;      // appends that ended otherwise than appended, warm-up included
   std::uint64_t late_sends = 0;  // open loop: sent more than late_ns_max after its time
   std::uint64_t unsent = 0;      // open loop: due before the end, and never sent
+  double event_seconds = 0;      // when the event had happened, from the beginning of the measured interval
+  double outage_seconds = 0;     // the longest time behind it in which nothing was completed
   bool filled = false;           // the journal was full before the end
   std::string cut_short;         // why it ended early: what was measured until then is here
 };
@@ -72,6 +77,7 @@ class Workload {
   void begin_measuring(std::uint64_t now_ns, bool settled);
   [[nodiscard]] bool may_go_on(std::uint64_t now_ns);
   void count_unsent(std::uint64_t now_ns);
+  void play_event(std::uint64_t now_ns);
 
   Appender& appender_;
   Payloads& payloads_;
@@ -89,6 +95,7 @@ class Workload {
   std::uint64_t end_ns_ = 0;
   std::uint64_t in_flight_ = 0;
   std::uint64_t completed_ = 0;
+  std::uint64_t event_ns_ = 0;  // 0: not yet
   std::uint64_t heard_ns_ = 0;  // when something was last completed, or nothing was in flight
   // Warm-up: how much was completed in each of the last windows.
   std::array<std::uint64_t, 3> windows_{};
