@@ -61,7 +61,18 @@ bool Connections::turn(std::uint64_t now_ns) {
     if (!turned) give_up(end, now_ns, turned.error().text);
   }
   if (now_ns - checked_ns_ > check_ns) check_times(now_ns);
-  return finished_.size() > before;
+  if (finished_.size() > before) return true;
+  if (std::ranges::all_of(ends_, [](const End& end) { return !end.connection || end.free.empty(); })) wait();
+  return false;
+}
+
+// Until a client may hear something.
+void Connections::wait() {
+  waited_.clear();
+  for (const End& end : ends_) {
+    if (end.connection) waited_.push_back({.fd = end.connection->fd(), .events = POLLIN, .revents = 0});
+  }
+  (void)::poll(waited_.data(), waited_.size(), 1);
 }
 
 // A reply is what a server says: it may name what was never sent.

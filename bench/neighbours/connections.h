@@ -1,8 +1,11 @@
 // Clients of a neighbour: a connection each, kept alive. What every adapter's Appender would have to do, once.
 //
 // An append that is not answered in time, or whose connection breaks, has an unknown outcome; the client connects to the next
-// node and goes on. Thread: one; polls and never sleeps, but to connect.
+// node and goes on. While each client has as
+// many appends in flight as it may, a turn waits for answers, up to a millisecond: the servers need the cores. Thread: one.
 #pragma once
+
+#include <poll.h>
 
 #include <memory>
 #include <vector>
@@ -53,12 +56,14 @@ class Connections final : public Appender {
   void finish(End& end, std::uint32_t slot, client::Outcome outcome);
   void give_up(End& end, std::uint64_t now_ns, const std::string& why);
   void take(std::size_t client, const Reply& reply);
+  void wait();
   void check_times(std::uint64_t now_ns);
   void sample(EntryKey key, std::uint64_t place);
 
   Neighbour& neighbour_;
   std::vector<End> ends_;
   std::vector<Reply> replies_;
+  std::vector<pollfd> waited_;
   std::vector<Finished> finished_;
   std::size_t finished_taken_ = 0;
   std::string broken_;              // why a connection broke last

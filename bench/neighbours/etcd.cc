@@ -35,8 +35,11 @@ constexpr std::uint32_t range_count_only = 9;
 // More than a bench writes: etcd stops taking writes at its quota of 2 GB by default.
 constexpr std::string_view quota_bytes = "--quota-backend-bytes=34359738368";
 
+constexpr std::string_view keys_begin = "synod/";
+constexpr std::string_view keys_end = "synod0";  // behind all keys that begin so
+
 std::string name_of(EntryKey key) {
-  return fmt::format("synod/{:02x}/{:012x}", key.client, key.number);
+  return fmt::format("{}{:02x}/{:012x}", keys_begin, key.client, key.number);
 }
 
 class EtcdConnection final : public Connection {
@@ -92,8 +95,8 @@ class Etcd final : public Neighbour {
   Result<std::uint64_t> count() override {
     std::vector<std::byte> message;
     ProtobufWriter writer(message);
-    writer.put(request::range_key, bytes_of("synod/"));
-    writer.put(request::range_end, bytes_of("synod0"));  // all that begin with "synod/"
+    writer.put(request::range_key, bytes_of(keys_begin));
+    writer.put(request::range_end, bytes_of(keys_end));
     writer.put(request::range_count_only, 1);
     const auto answer = ask(range_path, message);
     if (!answer) return std::unexpected(answer.error());
