@@ -107,7 +107,7 @@ class Contest {
                 {.clients = options_.clients, .in_flight = options_.in_flight, .payload_bytes = options_.payload_bytes});
       watch_.stage = Stage::electing;
       if (auto tail = link.tail(leader_wait_us); !tail) return std::unexpected(tail.error());
-      return load(contender, link);
+      return load(contender, link, true);
     });
     if (auto checked = (*target)->check(); !checked) return checked;
     return held;
@@ -121,7 +121,7 @@ class Contest {
     contender.version = neighbour->version();
     return on_client_core([&] {
       Connections connections(*neighbour, options_.clients, options_.in_flight);
-      return load(contender, connections);
+      return load(contender, connections, false);  // it waits by itself, so that the servers get the cores
     });
   }
 
@@ -137,14 +137,14 @@ class Contest {
     return done;
   }
 
-  Result<> load(Contender& contender, Appender& appender) {
+  Result<> load(Contender& contender, Appender& appender, bool shares_core) {
     Payloads payloads(dataplane::now_ns(), {static_cast<std::uint32_t>(options_.payload_bytes)});
     const double warmup_seconds = std::min(1.0, options_.seconds / 4);
     const WorkloadOptions workload{.in_flight = options_.in_flight,
                                    .seconds = options_.seconds,
                                    .warmup_seconds = warmup_seconds,
                                    .warmup_seconds_max = warmup_seconds,
-                                   .shares_core = true};
+                                   .shares_core = shares_core};
     watch_.stage = Stage::loading;
     std::vector<std::uint64_t> numbers;
     const WorkloadResult result = Workload(appender, payloads, workload, watch_.progress).run(numbers);
