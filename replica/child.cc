@@ -34,6 +34,7 @@ Result<Child> Child::start(const std::vector<std::string>& command, const std::s
   if (log_fd < 0) return fail(fmt::format("cannot write {}: {}", log, std::strerror(errno)));
   std::vector<std::string> words = command;
   std::vector<char*> arguments;
+  arguments.reserve(words.size() + 1);
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
   const pid_t parent = ::getpid();

@@ -15,6 +15,7 @@ using Json = nlohmann::ordered_json;
 
 std::vector<double> values_of(const Contender& contender, double Round::* value) {
   std::vector<double> values;
+  values.reserve(contender.rounds.size());
   for (const Round& round : contender.rounds) values.push_back(round.*value);
   return values;
 }

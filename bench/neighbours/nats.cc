@@ -35,12 +35,17 @@ Json parse(Bytes text) {
   return Json::parse(begin, begin + text.size(), nullptr, false);
 }
 
+// A name that nobody else listens to.
+std::string draw_inbox() {
+  std::string inbox = "_INBOX.";
+  for (const std::byte byte : draw_uuid().bytes) inbox += fmt::format("{:02x}", static_cast<unsigned>(byte));
+  return inbox;
+}
+
 // A client's socket: messages are answered to an inbox of its own.
 class NatsConnection final : public Connection {
  public:
-  explicit NatsConnection(TcpConnection tcp) : tcp_(std::move(tcp)) {
-    inbox_ = "_INBOX.";
-    for (const std::byte byte : draw_uuid().bytes) inbox_ += fmt::format("{:02x}", static_cast<unsigned>(byte));
+  explicit NatsConnection(TcpConnection tcp) : tcp_(std::move(tcp)), inbox_(draw_inbox()) {
     tcp_.put(R"(CONNECT {"verbose":false,"pedantic":false,"headers":true,"no_responders":true,"lang":"c++","version":"1"})"
              "\r\n");
     tcp_.put(fmt::format("SUB {}.* 1\r\n", inbox_));

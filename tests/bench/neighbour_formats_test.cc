@@ -25,16 +25,16 @@ std::vector<std::byte> random_bytes(Prng& prng, std::size_t size) {
   return bytes;
 }
 
-constexpr std::string_view conversation =
-    "INFO {\"version\":\"2.9.10\"}\r\n"
-    "MSG _INBOX.a.7 1 5\r\nhello\r\n"
-    "PING\r\n"
-    "MSG _INBOX.a.8 1 some.reply 2\r\n\r\n\r\n"
-    "HMSG _INBOX.a.9 1 16 19\r\nNATS/1.0 503\r\n\r\nabc\r\n"
-    "PONG\r\n";
+constexpr std::string_view conversation = R"(INFO {"version":"2.9.10"})"
+                                          "\r\n"
+                                          "MSG _INBOX.a.7 1 5\r\nhello\r\n"
+                                          "PING\r\n"
+                                          "MSG _INBOX.a.8 1 some.reply 2\r\n\r\n\r\n"
+                                          "HMSG _INBOX.a.9 1 16 19\r\nNATS/1.0 503\r\n\r\nabc\r\n"
+                                          "PONG\r\n";
 
 void expect_conversation(const std::vector<std::string>& seen) {
-  const std::vector<std::string> expected{"info: {\"version\":\"2.9.10\"}",
+  const std::vector<std::string> expected{R"(info: {"version":"2.9.10"})",
                                           "_INBOX.a.7||hello",
                                           "ping",
                                           "_INBOX.a.8||\r\n",

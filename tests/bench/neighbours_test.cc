@@ -133,7 +133,7 @@ TEST_P(NeighbourTest, ends_with_the_process_that_started_it) {
   ASSERT_GE(bench, 0);
   if (bench == 0) {
     const char answer = neighbour_->start(directory_->path()) ? 'y' : 'n';
-    (void)!::write(started[1], &answer, 1);
+    if (::write(started[1], &answer, 1) != 1) ::_exit(1);
     while (true) ::pause();
   }
   char answer = 0;
