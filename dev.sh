@@ -9,7 +9,10 @@ folders=(base wire consensus storage dataplane client replica bench cli tests)
 
 # What building and testing needs. libdpdk-dev brings the DPDK drivers (librte-net-*) that are loaded at run time.
 packages=(g++ meson ninja-build pkg-config libdpdk-dev liburing-dev libgtest-dev libbenchmark-dev libcli11-dev
-  libtomlplusplus-dev nlohmann-json3-dev libfmt-dev libzstd-dev zstd python3)
+  libtomlplusplus-dev nlohmann-json3-dev libfmt-dev libnghttp2-dev libzstd-dev zstd python3)
+# What `synod bench neighbours` and its test compare with; they do without what is not there. Where systemd runs, Debian starts them
+# as services of this machine, on ports that the bench does not use.
+packages_neighbours=(etcd-server nats-server)
 # What only the tests in network namespaces need; they need root, and skip themselves without it.
 packages_root=(iproute2 iputils-ping)
 
@@ -78,7 +81,7 @@ install() {
 }
 
 deps() {
-  install "${packages[@]}"
+  install "${packages[@]}" "${packages_neighbours[@]}"
   ((EUID != 0)) || install "${packages_root[@]}"
 }
 

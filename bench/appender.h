@@ -1,7 +1,7 @@
 // What a load is put on: something that takes entries from a number of clients and says how each append ended. Synod's is the
 // Link; its neighbours in the field have one each (bench/neighbours).
 //
-// Thread: one, that of the load. `turn` never sleeps.
+// Thread: one, that of the load. `turn` never sleeps while there is room for an append.
 #pragma once
 
 #include <cstdint>

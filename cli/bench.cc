@@ -82,6 +82,7 @@ void add_bench(CLI::App& app, Body& body) {
   add("latency", "how long one append takes", bench::Measure::latency);
   add("throughput", "how many appends a second", bench::Measure::throughput);
   add("floor", "what the wire and the disk alone ask for", bench::Measure::floor);
+  add_bench_neighbours(*command, body);
 }
 
 }  // namespace synod::cli

@@ -25,6 +25,7 @@ using Body = std::function<int()>;
 
 void add_append(CLI::App& app, Body& body);
 void add_bench(CLI::App& app, Body& body);
+void add_bench_neighbours(CLI::App& bench, Body& body);  // below `bench`
 void add_dev(CLI::App& app, Body& body);
 void add_format(CLI::App& app, Body& body);
 void add_inspect(CLI::App& app, Body& body);

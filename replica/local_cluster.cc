@@ -1,21 +1,14 @@
 #include "replica/local_cluster.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <spawn.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <chrono>
-#include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <thread>
 
 #include "dataplane/udp_port.h"
 #include "storage/format.h"
@@ -43,16 +36,6 @@ dataplane::Endpoint pair_endpoint(std::size_t place) {
   return {(10U << 24) | (84U << 16) | static_cast<std::uint32_t>(place + 1), 7400};
 }
 
-// In the child, between fork and exec: only async-signal-safe calls.
-[[noreturn]] void exec_replica(const char* binary, const char* config, int log, pid_t parent) {
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (::getppid() != parent) ::_exit(1);  // it died in between
-  ::dup2(log, STDOUT_FILENO);
-  ::dup2(log, STDERR_FILENO);
-  ::execl(binary, binary, "start", "--config", config, static_cast<char*>(nullptr));
-  ::_exit(127);
-}
-
 }  // namespace
 
 Result<LocalCluster> LocalCluster::make(LocalClusterOptions options) {
@@ -67,10 +50,10 @@ LocalCluster::LocalCluster(LocalCluster&& other) noexcept
       sockets_(std::exchange(other.sockets_, {})),
       clients_(std::exchange(other.clients_, {})),
       peers_(std::exchange(other.peers_, {})),
-      pids_(std::exchange(other.pids_, {})) {}
+      children_(std::exchange(other.children_, {})) {}
 
 LocalCluster::~LocalCluster() {
-  for (std::size_t place = 0; place < pids_.size(); ++place) stop(place);
+  children_.clear();
   std::error_code ignored;
   if (!sockets_.empty()) std::filesystem::remove_all(sockets_, ignored);
 }
@@ -95,8 +78,8 @@ Result<> LocalCluster::prepare() {
     clients_.push_back((*free)[place]);
     if (options_.port != 0) clients_.back().port = static_cast<std::uint16_t>(options_.port + place);
     peers_.push_back(options_.kernel_udp ? (*free)[options_.replicas + place] : pair_endpoint(place));
-    pids_.push_back(-1);
   }
+  children_.resize(options_.replicas);
   for (std::size_t place = 0; place < options_.replicas; ++place) {
     const std::string data = path(place, "");
     if (!options_.memory && !std::filesystem::exists(storage::journal_path(data))) {
@@ -144,16 +127,9 @@ Config LocalCluster::config_of(std::size_t place) const {
 }
 
 Result<> LocalCluster::start(std::size_t place) {
-  const std::string config = path(place, ".toml");
-  const std::string log = path(place, ".log");
-  const int log_fd = ::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-  if (log_fd < 0) return fail(fmt::format("cannot write {}: {}", log, std::strerror(errno)));
-  const pid_t parent = ::getpid();
-  const pid_t child = ::fork();
-  if (child == 0) exec_replica(options_.binary.c_str(), config.c_str(), log_fd, parent);
-  ::close(log_fd);
-  if (child < 0) return fail(fmt::format("cannot start a process: {}", std::strerror(errno)));
-  pids_[place] = child;
+  auto child = Child::start({options_.binary, "start", "--config", path(place, ".toml")}, path(place, ".log"));
+  if (!child) return std::unexpected(child.error());
+  children_[place] = *std::move(child);
   return {};
 }
 
@@ -164,33 +140,6 @@ Result<> LocalCluster::start_all() {
   return {};
 }
 
-void LocalCluster::end(std::size_t place, int signal) {
-  const pid_t child = std::exchange(pids_[place], -1);
-  if (child < 0) return;
-  ::kill(child, signal);
-  // A process that ignores SIGTERM for five seconds is killed.
-  for (int i = 0; i < 500 && signal != SIGKILL; ++i) {
-    if (::waitpid(child, nullptr, WNOHANG) != 0) return;
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
-  ::kill(child, SIGKILL);
-  ::waitpid(child, nullptr, 0);
-}
-
-void LocalCluster::kill(std::size_t place) {
-  end(place, SIGKILL);
-}
-void LocalCluster::stop(std::size_t place) {
-  end(place, SIGTERM);
-}
-
-bool LocalCluster::is_running(std::size_t place) {
-  if (pids_[place] < 0) return false;
-  if (::waitpid(pids_[place], nullptr, WNOHANG) == 0) return true;
-  pids_[place] = -1;
-  return false;
-}
-
 std::string LocalCluster::addresses() const {
   std::string list;
   for (const dataplane::Endpoint& endpoint : clients_) list += (list.empty() ? "" : ",") + dataplane::to_string(endpoint);
@@ -198,13 +147,7 @@ std::string LocalCluster::addresses() const {
 }
 
 std::string LocalCluster::last_line(std::size_t place) const {
-  std::ifstream log(path(place, ".log"));
-  std::string line;
-  std::string last;
-  while (std::getline(log, line)) {
-    if (!line.empty()) last = line;
-  }
-  return last;
+  return last_line_of(path(place, ".log"));
 }
 
 }  // namespace synod::replica

@@ -5,8 +5,6 @@
 // on loopback. Control path. The children die with the process that started them, however it ends.
 #pragma once
 
-#include <sys/types.h>
-
 #include <functional>
 #include <string>
 #include <vector>
@@ -14,6 +12,7 @@
 #include "base/error.h"
 #include "dataplane/lcore.h"
 #include "dataplane/port.h"
+#include "replica/child.h"
 #include "replica/config.h"
 
 namespace synod::replica {
@@ -46,11 +45,11 @@ class LocalCluster {
   [[nodiscard]] Result<> start(std::size_t place);
   [[nodiscard]] Result<> start_all();
   // SIGKILL, and waits until the process is gone.
-  void kill(std::size_t place);
+  void kill(std::size_t place) { children_[place].kill(); }
   // SIGTERM, and waits.
-  void stop(std::size_t place);
-  [[nodiscard]] bool is_running(std::size_t place);
-  [[nodiscard]] pid_t pid(std::size_t place) const { return pids_[place]; }
+  void stop(std::size_t place) { children_[place].stop(); }
+  [[nodiscard]] bool is_running(std::size_t place) { return children_[place].is_running(); }
+  [[nodiscard]] pid_t pid(std::size_t place) const { return children_[place].pid(); }
 
   // "127.0.0.1:7401,127.0.0.1:7402,..." in the order of replica ids, as --cluster takes it.
   [[nodiscard]] std::string addresses() const;
@@ -65,13 +64,12 @@ class LocalCluster {
   [[nodiscard]] Result<> prepare();
   [[nodiscard]] Config config_of(std::size_t place) const;
   [[nodiscard]] std::string path(std::size_t place, const char* suffix) const;
-  void end(std::size_t place, int signal);
 
   LocalClusterOptions options_;
   std::string sockets_;  // a short directory: socket paths have 107 bytes
   std::vector<dataplane::Endpoint> clients_;
   std::vector<dataplane::Endpoint> peers_;
-  std::vector<pid_t> pids_;
+  std::vector<Child> children_;
 };
 
 }  // namespace synod::replica
