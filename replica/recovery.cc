@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/mutant.h"
 #include "consensus/log_checkpoint.h"
@@ -10,6 +11,12 @@
 #include "wire/body.h"
 
 namespace synod::replica {
+
+namespace {
+
+constexpr std::size_t beside_bytes_max = 256U << 20;
+
+}  // namespace
 
 Recovery::Recovery(consensus::LogState& log, SlotIndex& index, storage::DeviceRef device)
     : log_(log), index_(index), device_(device) {}
@@ -19,7 +26,11 @@ storage::Visitor Recovery::visitor() {
           .record = [this](const wire::RecordHeader& header, storage::Location location, Bytes body,
                            const storage::Watermarks& watermarks) { visit(header, location, body, watermarks); },
           .gap = [this](const storage::Gap& gap) { visit_gap(gap); },
-          .healed = [this] { visit_lost(); }};
+          .healed =
+              [this] {
+                is_healed_ = true;
+                visit_lost();
+              }};
 }
 
 Result<> Recovery::load(Bytes checkpoint) {
@@ -99,6 +110,7 @@ std::optional<std::vector<std::byte>> Recovery::read_body(storage::BlockReader& 
 
 void Recovery::visit(const wire::RecordHeader& header, storage::Location location, Bytes body,
                      const storage::Watermarks& watermarks) {
+  if (gathers_ && header.kind != wire::RecordKind::checkpoint) keep_beside(header, location, body, watermarks);
   // A new block: what the one before it knew as committed was complete when it was written.
   if (watermarks.commit > watermark_) {
     apply_up_to(watermark_);
@@ -141,16 +153,34 @@ void Recovery::visit(const wire::RecordHeader& header, storage::Location locatio
 
 void Recovery::visit_checkpoint_part(Bytes body) {
   const bool is_first = body.size() >= sizeof(storage::CheckpointPart) && synod::load<storage::CheckpointPart>(body).part == 0;
-  if (is_first) parts_.clear();
-  if (!parts_.add(body) || !parts_.is_whole()) return;
+  if (is_first) {
+    parts_.clear();
+    beside_.clear();
+    beside_bytes_ = 0;
+    gathers_ = true;
+  }
+  if (!gathers_ || !parts_.add(body) || !parts_.is_whole()) return;
+  gathers_ = false;
   const auto view = decode_checkpoint(parts_.bytes());
-  if (!view || view->header.is_installed == 0 || view->header.applied <= log_.applied()) return;
+  if (!view) return;
+  // Whatever it covers was applied before it was begun. If we cannot get there, blocks were lost, and it leads beyond them.
+  if (view->header.is_installed == 0) apply_up_to(view->header.applied);
+  if (view->header.applied <= log_.applied()) return;
   const Ballot promised = promised_;
   const Slot trim = trim_;
   if (const auto loaded = load(parts_.bytes()); !loaded) error_ = loaded.error();
   promised_ = std::max(promised_, promised);
   trim_ = std::max(trim_, trim);
   is_stuck_ = false;
+  for (const Visited& each : std::exchange(beside_, {})) visit(each.header, each.location, each.body, each.watermarks);
+}
+
+// What lies between the parts of a checkpoint counts behind it.
+void Recovery::keep_beside(const wire::RecordHeader& header, storage::Location location, Bytes body,
+                           const storage::Watermarks& watermarks) {
+  beside_bytes_ += body.size();
+  gathers_ = beside_bytes_ <= beside_bytes_max;  // else this checkpoint is of no use
+  if (gathers_) beside_.push_back({header, location, {body.begin(), body.end()}, watermarks});
 }
 
 // Blocks were lost here. What lies before them may have been overruled by what they held, also where they were healed since: then
@@ -203,6 +233,9 @@ void Recovery::apply_up_to(Slot commit) {
 Result<> Recovery::finish(const storage::Recovered& recovered) {
   if (!mutant(Mutant::promise_lost_in_recycle)) promised_ = std::max(promised_, recovered.watermarks.promised);
   apply_up_to(std::max(watermark_, recovered.watermarks.commit));
+  // Behind a healed place without the repair of what it needs: the checkpoint behind it, which made closing it right, is lost
+  // too. The place counts as a gap again.
+  if (is_stuck_ && is_healed_) has_lost_ = true;
   if (is_stuck_ && !has_lost_ && !recovered.tail_is_lost && !error_) {
     error_ =
         Error{fmt::format("the journal says that slot {} is committed but holds no record of it: do not start this replica; "

@@ -56,6 +56,13 @@ class Recovery {
   [[nodiscard]] Lsn first_lsn() const { return first_lsn_; }
 
  private:
+  struct Visited {
+    wire::RecordHeader header;
+    storage::Location location;
+    std::vector<std::byte> body;
+    storage::Watermarks watermarks;
+  };
+
   [[nodiscard]] Result<> load(Bytes checkpoint);
   [[nodiscard]] Result<> load_index(const CheckpointView& view);
   void load_open(const CheckpointView& view);
@@ -64,6 +71,8 @@ class Recovery {
   void visit_lost();
   void visit_gap(const storage::Gap& gap);
   void visit_checkpoint_part(Bytes body);
+  void keep_beside(const wire::RecordHeader& header, storage::Location location, Bytes body,
+                   const storage::Watermarks& watermarks);
   void append_to_index(Slot slot, Lsn base, wire::Chain chain, const OpenRecord& record);
   void apply_up_to(Slot commit);
 
@@ -74,15 +83,20 @@ class Recovery {
   std::vector<wire::MemberUuid> members_;
   std::map<Slot, OpenRecord> open_;
   std::map<std::uint64_t, storage::Location> pages_;  // of the index that were seen before their last slot was applied
-  // A checkpoint within the chain, part by part. One that was installed leads on where the records before it do not.
+  // A checkpoint within the chain, part by part, and what lies between its parts. One that was installed leads on where the
+  // records before it do not; any other one where they were lost.
   storage::CheckpointParts parts_;
+  std::vector<Visited> beside_;
+  std::size_t beside_bytes_ = 0;
+  bool gathers_ = false;
   consensus::Doubt doubt_;
   Slot trim_;
   Lsn trimmed_;
   Lsn first_lsn_;
   Slot watermark_;
-  bool is_stuck_ = false;  // the next slot's record was lost; it may come again behind, where it was repaired
-  bool has_lost_ = false;  // something that was durable
+  bool is_stuck_ = false;   // the next slot's record was lost; it may come again behind, where it was repaired
+  bool is_healed_ = false;  // there were blocks that were lost, and their place was closed
+  bool has_lost_ = false;   // something that was durable
   std::optional<Error> error_;
 };
 
