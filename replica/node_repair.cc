@@ -135,7 +135,7 @@ void Node::finish_sweep() {
   }
   for (const storage::Gap& gap : gaps_) {
     if (journal_->has_checkpoint_behind(gap)) continue;
-    if (!checkpoint_.is_writing()) journal_->need_checkpoint();
+    journal_->need_checkpoint_behind(gap);
     sweep_is_clean_ = false;
   }
   const bool is_clean = std::exchange(sweep_is_clean_, true) && repairs_.is_idle() && engine_.may_promise() && journal_->idle();

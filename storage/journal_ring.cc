@@ -195,6 +195,10 @@ void Journal::need_checkpoint() {
   state_->checkpoint_needed = true;
 }
 
+void Journal::need_checkpoint_behind(const Gap& gap) {
+  if (state_->staged_checkpoint.at.sequence < gap.next_sequence) need_checkpoint();
+}
+
 bool Journal::lies_in(const Gap& gap, std::uint64_t offset) const {
   const Geometry& geometry = state_->geometry;
   const std::uint32_t last = geometry.segment_of(gap.next_offset);
