@@ -1,12 +1,15 @@
-// What a bench found. How it is shown is up to report_json, report_table and the others; the keys of the JSON object are a
-// contract (docs/BENCHMARKS.md).
+// What a bench found. How it is shown is up to report_table, report_json, report_csv, report_hgrm and report_html; the keys of
+// the JSON object and the columns of the CSV are a contract (docs/BENCHMARKS.md).
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "bench/against.h"
 #include "bench/appender.h"
+#include "bench/environment.h"
 #include "bench/floors.h"
 #include "bench/options.h"
 #include "bench/workload.h"
@@ -45,8 +48,16 @@ struct Rung {
   Run run;
 };
 
+// What one stage of an append takes of its time. Stages follow each other.
+struct StageTime {
+  std::string name;
+  double p50_us = 0;
+  double mean_us = 0;
+};
+
 struct Report {
   Options options;
+  Environment environment;
   CpuLayout cpu;
   std::string cpu_layout;
   std::string port;
@@ -58,16 +69,25 @@ struct Report {
   Run run;
   std::optional<double> peak;  // appends a second: the highest rate that the cluster kept up with
   std::vector<Rung> ladder;
+  std::vector<StageTime> stages;  // empty: not measured
 
   std::optional<bool> is_verified;  // nothing: not asked for
   Verified verified;
   std::vector<std::string> notes;  // what a reader must know to judge the figures
   std::string cut_short;           // why the figures are not all there
+  std::optional<Comparison> against;
 
+  [[nodiscard]] bool has_run() const { return options.measure != Measure::floor; }
   [[nodiscard]] std::optional<double> ratio_to_floor() const;
 };
 
-[[nodiscard]] std::string to_json(const Report& report);
-[[nodiscard]] std::string to_table(const Report& report);
+// Of one report or several: a sweep, all of one environment.
+[[nodiscard]] std::string to_table(std::span<const Report> reports);
+[[nodiscard]] std::string to_json(std::span<const Report> reports);
+[[nodiscard]] std::string to_csv(std::span<const Report> reports);
+// A page of its own, which needs nothing but a browser.
+[[nodiscard]] std::string to_html(std::span<const Report> reports);
+// HdrHistogram's text, in microseconds.
+[[nodiscard]] std::string to_hgrm(const Histogram& latency_ns);
 
 }  // namespace synod::bench

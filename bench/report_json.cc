@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "bench/commit.h"
+#include "bench/percentiles.h"
 #include "bench/report.h"
 
 namespace synod::bench {
@@ -53,6 +54,23 @@ Json to_json(const Timeline& timeline) {
           {"latency_max_us", std::move(latency_max_us)}};
 }
 
+// Pairs of a percentage and microseconds.
+Json curve_of(const Histogram& latency_ns) {
+  Json points = Json::array();
+  for (const PercentileStep& step : percentile_steps(latency_ns)) {
+    const std::uint64_t value_ns = std::min(step.value_ns, latency_ns.max());
+    points.push_back({std::round(step.percent * 1e9) / 1e9, rounded(static_cast<double>(value_ns) / 1000)});
+  }
+  return points;
+}
+
+// Pairs of a bar's upper end in microseconds and its count. The first bar is as wide as the others.
+Json bars_of(const Histogram& latency_ns) {
+  Json bars = Json::array();
+  for (const Bar& bar : log_bars(latency_ns)) bars.push_back({rounded(bar.upper_ns / 1000), bar.count});
+  return bars;
+}
+
 // What is the same for the run and for a rung of the ladder.
 void put_load(Json& json, const Run& run, const Report& report) {
   json["appends_per_second"] = rounded(run.appends_per_second());
@@ -77,12 +95,49 @@ void put_outcome(Json& json, const Run& run) {
   json["messages_resent"] = run.counters.resent;
 }
 
+void put_curves(Json& json, const Run& run) {
+  json["percentiles"] = curve_of(run.result.latency_ns);
+  json["histogram"] = bars_of(run.result.latency_ns);
+}
+
 Json to_json(const Rung& rung, const Report& report) {
   Json json = {{"share", rung.share}};
   put_load(json, rung.run, report);
   put_outcome(json, rung.run);
   json["keeps_up"] = rung.run.keeps_up();
+  put_curves(json, rung.run);
   return json;
+}
+
+Json to_json(const Environment& environment) {
+  Json json = Json::object();
+  for (const Fact& fact : environment) json[std::string(fact.key)] = fact.value;
+  return json;
+}
+
+Json to_json(const std::vector<StageTime>& stages) {
+  Json list = Json::array();
+  for (const StageTime& stage : stages) {
+    list.push_back({{"name", stage.name}, {"p50_us", rounded(stage.p50_us)}, {"mean_us", rounded(stage.mean_us)}});
+  }
+  return list;
+}
+
+Json to_json(const Comparison& against) {
+  Json changes = Json::array();
+  for (const Change& change : against.changes) {
+    changes.push_back({{"figure", change.figure},
+                       {"old", rounded(change.before)},
+                       {"new", rounded(change.now)},
+                       {"ratio", number_or_null(change.ratio())}});
+  }
+  return {{"path", against.path},
+          {"commit", against.commit},
+          {"time_utc", against.time_utc},
+          {"comparable", against.is_comparable()},
+          {"differences", against.differences},
+          {"cautions", against.cautions},
+          {"changes", std::move(changes)}};
 }
 
 void put_details(Json& json, const Report& report) {
@@ -95,15 +150,15 @@ void put_details(Json& json, const Report& report) {
   json["peak"] = number_or_null(report.peak);
   json["ladder"] = Json::array();
   for (const Rung& rung : report.ladder) json["ladder"].push_back(to_json(rung, report));
+  json["stages"] = to_json(report.stages);
   json["timeline"] = to_json(report.run.result.timeline);
+  put_curves(json, report.run);
 }
 
-}  // namespace
-
-std::string to_json(const Report& report) {
+Json to_json(const Report& report) {
   Json json;
   json["bench"] = name(report.options.measure);
-  const bool has_run = report.options.measure != Measure::floor;
+  const bool has_run = report.has_run();
   if (has_run) put_load(json, report.run, report);
   json["cut_short"] = report.cut_short.empty() ? Json(nullptr) : Json(report.cut_short);
   json["floor_us"] = to_json(report.floors);
@@ -120,7 +175,24 @@ std::string to_json(const Report& report) {
   json["commit"] = commit;
   json["floors"] = {{"wire", to_json(report.floors.wire)}, {"device", to_json(report.floors.device)}};
   json["notes"] = report.notes;
-  return json.dump(2);
+  json["against"] = report.against ? to_json(*report.against) : Json(nullptr);
+  return json;
+}
+
+}  // namespace
+
+std::string to_json(std::span<const Report> reports) {
+  Json json;
+  if (reports.size() == 1) {
+    json = to_json(reports.front());
+    json["environment"] = to_json(reports.front().environment);
+  } else {
+    json["bench"] = "sweep";
+    json["environment"] = reports.empty() ? Json(nullptr) : to_json(reports.front().environment);
+    json["runs"] = Json::array();
+    for (const Report& report : reports) json["runs"].push_back(to_json(report));
+  }
+  return json.dump(2, ' ', false, Json::error_handler_t::replace);
 }
 
 }  // namespace synod::bench

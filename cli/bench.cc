@@ -1,6 +1,7 @@
 // synod bench: latency, throughput, and the floors beneath them.
 #include <fmt/format.h>
 
+#include "bench/outputs.h"
 #include "bench/run.h"
 #include "cli/command.h"
 #include "replica/stop.h"
@@ -15,9 +16,15 @@ struct Bench {
   bool processes = false;
   bool no_verify = false;
   std::string format = "table";
+  bench::OutputPaths outputs;
+  std::string against;
 
   void add_to(CLI::App& command);
+  void add_reports_to(CLI::App& command);
   [[nodiscard]] int run() const;
+
+ private:
+  [[nodiscard]] Result<bench::Options> complete() const;
 };
 
 void Bench::add_to(CLI::App& command) {
@@ -44,24 +51,61 @@ void Bench::add_to(CLI::App& command) {
   command.add_option("--seed", options.seed, "of random arrivals")->capture_default_str();
   command.add_option("--seconds", options.seconds, "how long to measure, after a warm-up")->capture_default_str();
   command.add_flag("--no-verify", no_verify, "do not read everything back");
-  add_format_option(command, format);
+  add_reports_to(command);
 }
 
-int Bench::run() const {
+void Bench::add_reports_to(CLI::App& command) {
+  command.add_option("--format", format, "of the report on stdout: table, json or csv")
+      ->check(CLI::IsMember({"table", "json", "csv"}))
+      ->capture_default_str();
+  command.add_option("--json", outputs.json, "write the report to this file too");
+  command.add_option("--csv", outputs.csv, "the same as CSV");
+  command.add_option("--html", outputs.html, "the same as a page with charts, to open in a browser");
+  if (options.measure == bench::Measure::floor) return;
+  command.add_option("--hgrm", outputs.hgrm, "latency as HdrHistogram prints it");
+  command.add_option("--against", against, "an older JSON report to compare with");
+}
+
+// stdout, as asked for.
+void print(const bench::Report& report, std::string_view format) {
+  const std::span reports(&report, 1);
+  if (format == "json") {
+    fmt::print("{}\n", bench::to_json(reports));
+  } else {
+    fmt::print("{}", format == "csv" ? bench::to_csv(reports) : bench::to_table(reports));
+  }
+}
+
+Result<bench::Options> Bench::complete() const {
   bench::Options asked = options;
   if (processes) asked.where = bench::Where::processes;
   if (!asked.addresses.empty()) asked.where = bench::Where::cluster;
   asked.verify = !no_verify;
-  const auto complete = bench::complete(asked);
+  return bench::complete(asked);
+}
+
+// What cannot be read or written is said before the run, not after it.
+int Bench::run() const {
+  const auto complete = this->complete();
   if (!complete) return usage(complete.error().text);
+  std::optional<bench::OldReport> before;
+  if (!against.empty()) {
+    auto read = bench::read_report(against);
+    if (!read) return usage(read.error().text);
+    before = *std::move(read);
+  }
+  auto files = bench::Outputs::open(outputs);
+  if (!files) return usage(files.error().text);
   replica::stop_on_signals();
   bench::Watch watch;
-  const auto report = [&] {
+  auto report = [&] {
     const bench::ProgressLine line(watch);
     return bench::run(*complete, watch);
   }();
   if (!report) return failed(report.error().text);
-  fmt::print("{}{}", format == "json" ? bench::to_json(*report) : bench::to_table(*report), format == "json" ? "\n" : "");
+  if (before) report->against = bench::compare(*before, *report);
+  print(*report, format);
+  if (auto written = files->write(std::span(&*report, 1)); !written) return failed(written.error().text);
   if (!report->cut_short.empty()) return failed(report->cut_short + ": what was measured until then is in the report");
   if (report->is_verified == false) return failed("what was read back is not what was written: see the report");
   return finish_output(exit_done);
