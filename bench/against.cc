@@ -23,10 +23,17 @@ constexpr std::size_t points_max = 2000;
 constexpr std::size_t quote_max = 80;
 
 // Two runs that differ in one of these measured different things.
-constexpr std::array conditions{"bench",   "where",     "ack",      "port", "payload_bytes", "replicas",
-                                "clients", "in_flight", "arrivals", "rate", "device",        "device_stable"};
-// With another of these, times changed for other reasons too.
-constexpr std::array surroundings{"cpu", "cores", "hypervisor", "governor", "turbo", "kernel", "build"};
+constexpr std::array conditions{"/bench",   "/where",     "/ack",      "/port", "/payload_bytes", "/replicas",
+                                "/clients", "/in_flight", "/arrivals", "/rate", "/device_stable"};
+// With another of these, times changed for other reasons too. (The device is named with the method that the journal chose.)
+constexpr std::array surroundings{"/device",
+                                  "/environment/cpu",
+                                  "/environment/cores",
+                                  "/environment/hypervisor",
+                                  "/environment/governor",
+                                  "/environment/turbo",
+                                  "/environment/kernel",
+                                  "/environment/build"};
 constexpr std::array figures{"/ratio_to_floor",     "/latency_us/p50", "/latency_us/p99", "/latency_us/p9999",
                              "/appends_per_second", "/peak",           "/floor_us/wire",  "/floor_us/device"};
 
@@ -64,7 +71,8 @@ std::vector<std::pair<double, double>> read_curve(const Json& json) {
     if (!point[0].is_number() || !point[1].is_number()) return {};
     const double percent = point[0].get<double>();
     const double us = point[1].get<double>();
-    if (!(percent >= 0 && percent <= 100) || !(us >= 0 && us < 1e12)) return {};
+    const bool is_sane = percent >= 0 && percent <= 100 && us >= 0 && us < 1e12;
+    if (!is_sane) return {};
     curve.emplace_back(percent, us);
   }
   return curve;
@@ -115,13 +123,14 @@ Comparison compare(const OldReport& before, const Report& now) {
   const Json new_json = Json::parse(to_json(std::span(&now, 1)), nullptr, false);
   Comparison found{
       .path = before.path, .commit = plain(at(old_json, "/commit")), .time_utc = plain(at(old_json, "/environment/time_utc"))};
-  const auto note_difference = [&](const std::string& key, const std::string& place, std::vector<std::string>& list) {
-    const Json was = at(old_json, place);
-    const Json is = at(new_json, place);
+  const auto note_difference = [&](std::string_view place, std::vector<std::string>& list) {
+    const Json was = at(old_json, std::string(place));
+    const Json is = at(new_json, std::string(place));
+    const std::string_view key = place.substr(place.rfind('/') + 1);
     if (was != is) list.push_back(fmt::format("{} was {}, is {}", key, quoted(was), quoted(is)));
   };
-  for (const std::string key : conditions) note_difference(key, "/" + key, found.differences);
-  for (const std::string key : surroundings) note_difference(key, "/environment/" + key, found.cautions);
+  for (const char* const place : conditions) note_difference(place, found.differences);
+  for (const char* const place : surroundings) note_difference(place, found.cautions);
   if (at(old_json, "/cut_short").is_string())
     found.cautions.push_back("the old run was cut short: " + quoted(old_json["cut_short"]));
   if (!found.is_comparable()) return found;

@@ -28,9 +28,9 @@ struct Key {
 
 std::string figure(std::string_view title, std::string_view svg, const std::vector<Key>& keys, std::string_view note = "") {
   std::string text = fmt::format("<figure><figcaption><h3>{}</h3>", escape_html(title));
-  for (const Key& key : keys) text += fmt::format("<span class=\"key {}\">{}</span>", key.style, escape_html(key.name));
+  for (const Key& key : keys) text += fmt::format("<span class='key {}'>{}</span>", key.style, escape_html(key.name));
   text += fmt::format("</figcaption>\n{}", svg);
-  if (!note.empty()) text += fmt::format("<p class=\"note\">{}</p>", escape_html(note));
+  if (!note.empty()) text += fmt::format("<p class='note'>{}</p>", escape_html(note));
   return text + "</figure>\n";
 }
 
@@ -43,8 +43,8 @@ double nines(double percent) {
 Points to_points(const std::vector<std::pair<double, double>>& curve) {
   Points points;
   for (const auto& [percent, us] : curve) {
-    const double x = percent < 100 ? nines(percent) : points.empty() ? 0 : points.back().first;
-    if (us > 0) points.emplace_back(x, us);
+    const double last = points.empty() ? 0 : points.back().first;
+    if (us > 0) points.emplace_back(percent < 100 ? nines(percent) : last, us);
   }
   return points;
 }
@@ -67,6 +67,7 @@ Axis nines_axis(double most) {
 
 std::vector<Key> keys_of(const std::vector<Series>& series) {
   std::vector<Key> keys;
+  keys.reserve(series.size());
   for (const Series& one : series) keys.push_back({one.name, one.style});
   return keys;
 }
@@ -145,11 +146,11 @@ std::string percentile_chart(const Report& report) {
 
 std::string ladder_curves_chart(const Report& report) {
   std::vector<Series> series;
+  series.reserve(report.ladder.size());
   for (const Rung& rung : report.ladder) {
-    series.push_back({rung_name(rung) + " of the peak", rung_style(series.size(), report.ladder.size()),
-                      curve_of(rung.run.result.latency_ns)});
+    series.push_back({rung_name(rung), rung_style(series.size(), report.ladder.size()), curve_of(rung.run.result.latency_ns)});
   }
-  return series.empty() ? "" : percentile_plot("Latency by percentile, at each load", series, report.floors);
+  return series.empty() ? "" : percentile_plot("Latency by percentile, at each share of the peak", series, report.floors);
 }
 
 std::string histogram_chart(const Report& report) {
@@ -187,10 +188,10 @@ std::string throughput_chart(const Report& report) {
   plot.area(points, "run");
   plot.line(points, "run");
   for (std::size_t i = 0; i < intervals.size(); ++i) {
-    if (intervals[i].errors > 0) plot.mark(seconds_at(i), "bad", fmt::format("{} errors", intervals[i].errors));
+    if (intervals[i].errors > 0) plot.mark(seconds_at(i), "bad", fmt::format("errors: {}", intervals[i].errors));
   }
   std::vector<Key> keys;
-  if (errors > 0) keys.push_back({fmt::format("{} errors", errors), "bad"});
+  if (errors > 0) keys.push_back({fmt::format("errors: {}", errors), "bad"});
   return figure("Throughput over time", plot.svg(), keys);
 }
 
@@ -246,17 +247,17 @@ std::string stage_chart(const Report& report) {
   for (const StageTime& stage : report.stages) total += std::max(stage.mean_us, 0.0);
   if (!(total > 0)) return "";
   constexpr std::size_t hues = 8;
-  std::string bar = "<div class=\"stack\">";
+  std::string bar = "<div class='stack'>";
   std::string rows;
   for (std::size_t i = 0; i < report.stages.size(); ++i) {
     const StageTime& stage = report.stages[i];
     const double share = std::max(stage.mean_us, 0.0) / total * 100;
     const std::string name = escape_html(stage.name);
-    bar += fmt::format("<span class=\"hue{}\" style=\"width:{:.2f}%\" title=\"{}\"></span>", i % hues, share, name);
-    rows += fmt::format("<tr><td><span class=\"key hue{}\">{}</span></td><td>{}</td><td>{}</td><td>{:.1f} %</td></tr>\n",
-                        i % hues, name, short_time(stage.p50_us), short_time(stage.mean_us), share);
+    bar += fmt::format("<span class='hue{}' style='width:{:.2f}%' title='{}'></span>", i % hues, share, name);
+    rows += fmt::format("<tr><td><span class='key hue{}'>{}</span></td><td>{}</td><td>{}</td><td>{:.1f} %</td></tr>\n", i % hues,
+                        name, short_time(stage.p50_us), short_time(stage.mean_us), share);
   }
-  return "<figure class=\"wide\"><figcaption><h3>Where the time of an append goes</h3></figcaption>\n" + bar +
+  return "<figure class='wide'><figcaption><h3>Where the time of an append goes</h3></figcaption>\n" + bar +
          "</div>\n<table><thead><tr><th>stage</th><th>p50</th><th>mean</th><th>of the mean</th></tr></thead><tbody>\n" + rows +
          "</tbody></table></figure>\n";
 }

@@ -94,8 +94,7 @@ Axis log_axis(std::string title, double least, double most, const Label& label) 
 }
 
 Plot::Plot(std::string_view name, Axis x, Axis y, double height) : x_(std::move(x)), y_(std::move(y)), height_(height) {
-  svg_ = fmt::format("<svg class=\"plot\" role=\"img\" aria-label=\"{}\" viewBox=\"0 0 {} {}\">\n", escape_html(name), width,
-                     height_);
+  svg_ = fmt::format("<svg class='plot' role='img' aria-label='{}' viewBox='0 0 {} {}'>\n", escape_html(name), width, height_);
   draw_axes();
 }
 
@@ -114,60 +113,58 @@ double Plot::bottom() const {
 void Plot::draw_axes() {
   for (const auto& [value, label] : y_.ticks) {
     const double y = px_y(value);
-    svg_ += fmt::format("<line class=\"grid\" x1=\"{}\" x2=\"{}\" y1=\"{:.1f}\" y2=\"{:.1f}\"/>", left, width - right, y, y);
-    svg_ += fmt::format("<text class=\"tick\" text-anchor=\"end\" x=\"{}\" y=\"{:.1f}\">{}</text>\n", left - 7, y + 4,
-                        escape_html(label));
+    svg_ += fmt::format("<line class='grid' x1='{}' x2='{}' y1='{:.1f}' y2='{:.1f}'/>", left, width - right, y, y);
+    svg_ +=
+        fmt::format("<text class='tick' text-anchor='end' x='{}' y='{:.1f}'>{}</text>\n", left - 7, y + 4, escape_html(label));
   }
   for (const auto& [value, label] : x_.ticks) {
     const double x = px_x(value);
-    svg_ += fmt::format("<line class=\"grid\" x1=\"{:.1f}\" x2=\"{:.1f}\" y1=\"{}\" y2=\"{}\"/>", x, x, top, bottom() + 4);
-    svg_ += fmt::format("<text class=\"tick\" text-anchor=\"middle\" x=\"{:.1f}\" y=\"{}\">{}</text>\n", x, bottom() + 18,
+    svg_ += fmt::format("<line class='grid' x1='{:.1f}' x2='{:.1f}' y1='{}' y2='{}'/>", x, x, top, bottom() + 4);
+    svg_ += fmt::format("<text class='tick' text-anchor='middle' x='{:.1f}' y='{}'>{}</text>\n", x, bottom() + 18,
                         escape_html(label));
   }
-  svg_ +=
-      fmt::format("<line class=\"axis\" x1=\"{}\" x2=\"{}\" y1=\"{}\" y2=\"{}\"/>\n", left, width - right, bottom(), bottom());
-  svg_ += fmt::format("<text class=\"name\" text-anchor=\"end\" x=\"{}\" y=\"{}\">{}</text>\n", width - right, height_ - 6,
+  svg_ += fmt::format("<line class='axis' x1='{}' x2='{}' y1='{}' y2='{}'/>\n", left, width - right, bottom(), bottom());
+  svg_ += fmt::format("<text class='name' text-anchor='end' x='{}' y='{}'>{}</text>\n", width - right, height_ - 6,
                       escape_html(x_.title));
-  svg_ += fmt::format("<text class=\"name\" x=\"4\" y=\"13\">{}</text>\n", escape_html(y_.title));
+  svg_ += fmt::format("<text class='name' x='4' y='13'>{}</text>\n", escape_html(y_.title));
 }
 
 void Plot::line(const Points& points, std::string_view style) {
-  svg_ += fmt::format("<polyline class=\"line {}\" points=\"", style);
+  svg_ += fmt::format("<polyline class='line {}' points='", style);
   for (const auto& [x, y] : points) svg_ += fmt::format("{:.1f},{:.1f} ", px_x(x), px_y(y));
-  svg_ += "\"/>\n";
+  svg_ += "'/>\n";
 }
 
 void Plot::area(const Points& points, std::string_view style) {
   if (points.empty()) return;
-  svg_ += fmt::format("<polygon class=\"area {}\" points=\"{:.1f},{} ", style, px_x(points.front().first), bottom());
+  svg_ += fmt::format("<polygon class='area {}' points='{:.1f},{} ", style, px_x(points.front().first), bottom());
   for (const auto& [x, y] : points) svg_ += fmt::format("{:.1f},{:.1f} ", px_x(x), px_y(y));
-  svg_ += fmt::format("{:.1f},{}\"/>\n", px_x(points.back().first), bottom());
+  svg_ += fmt::format("{:.1f},{}'/>\n", px_x(points.back().first), bottom());
 }
 
 void Plot::level(double y, std::string_view label, std::string_view style) {
   constexpr double text_height = 18;
   const bool fits_below = px_y(y) + text_height < bottom();
-  svg_ += fmt::format("<line class=\"line {}\" x1=\"{}\" x2=\"{}\" y1=\"{:.1f}\" y2=\"{:.1f}\"/>", style, left, width - right,
-                      px_y(y), px_y(y));
-  svg_ += fmt::format("<text class=\"label {}\" text-anchor=\"end\" x=\"{}\" y=\"{:.1f}\">{}</text>\n", style, width - right - 4,
+  svg_ += fmt::format("<line class='line {}' x1='{}' x2='{}' y1='{:.1f}' y2='{:.1f}'/>", style, left, width - right, px_y(y),
+                      px_y(y));
+  svg_ += fmt::format("<text class='label {}' text-anchor='end' x='{}' y='{:.1f}'>{}</text>\n", style, width - right - 4,
                       px_y(y) + (fits_below ? 15 : -6), escape_html(label));
 }
 
 void Plot::bar(double x_from, double x_to, double y, std::string_view style, std::string_view hint) {
   const double from = px_x(x_from);
-  svg_ += fmt::format(
-      "<rect class=\"bar {}\" x=\"{:.2f}\" width=\"{:.2f}\" y=\"{:.1f}\" height=\"{:.1f}\"><title>{}</title></rect>\n", style,
-      from, std::max(px_x(x_to) - from - 0.4, 0.4), px_y(y), bottom() - px_y(y), escape_html(hint));
+  svg_ += fmt::format("<rect class='bar {}' x='{:.2f}' width='{:.2f}' y='{:.1f}' height='{:.1f}'><title>{}</title></rect>\n",
+                      style, from, std::max(px_x(x_to) - from - 0.4, 0.4), px_y(y), bottom() - px_y(y), escape_html(hint));
 }
 
 void Plot::dot(double x, double y, std::string_view style, std::string_view hint) {
-  svg_ += fmt::format("<circle class=\"dot {}\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"4\"><title>{}</title></circle>\n", style, px_x(x),
+  svg_ += fmt::format("<circle class='dot {}' cx='{:.1f}' cy='{:.1f}' r='4'><title>{}</title></circle>\n", style, px_x(x),
                       px_y(y), escape_html(hint));
 }
 
 void Plot::mark(double x, std::string_view style, std::string_view hint) {
   constexpr double size = 10;
-  svg_ += fmt::format("<rect class=\"bar {}\" x=\"{:.1f}\" width=\"3\" y=\"{}\" height=\"{}\"><title>{}</title></rect>\n", style,
+  svg_ += fmt::format("<rect class='bar {}' x='{:.1f}' width='3' y='{}' height='{}'><title>{}</title></rect>\n", style,
                       px_x(x) - 1.5, bottom() - size, size, escape_html(hint));
 }
 

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "bench/charts.h"
 #include "bench/commit.h"
@@ -29,7 +30,13 @@ std::string title_of(const Report& report) {
 }
 
 std::string tile(std::string_view value, std::string_view label) {
-  return fmt::format("<div class=\"card\"><b>{}</b><span>{}</span></div>\n", escape_html(value), escape_html(label));
+  return fmt::format("<div class='card'><b>{}</b><span>{}</span></div>\n", escape_html(value), escape_html(label));
+}
+
+// "57.8 kB/s"
+std::string bytes_per_second(double value) {
+  const std::string text = short_number(value);
+  return text + (text.find(' ') == std::string::npos ? " B/s" : "B/s");
 }
 
 std::string time_or(const std::optional<double>& us, const char* otherwise) {
@@ -39,36 +46,36 @@ std::string time_or(const std::optional<double>& us, const char* otherwise) {
 std::string bar_row(std::string_view label, double total, const std::vector<std::pair<const char*, double>>& parts, double most) {
   std::string bars;
   for (const auto& [style, value] : parts)
-    bars += fmt::format("<span class=\"{}\" style=\"width:{:.2f}%\"></span>", style, 100 * value / most);
-  return fmt::format("<span>{}</span><div class=\"stack\">{}</div><b>{}</b>\n", escape_html(label), bars, short_time(total));
+    if (value > 0) bars += fmt::format("<span class='{}' style='width:{:.2f}%'></span>", style, 100 * value / most);
+  return fmt::format("<span>{}</span><div class='stack'>{}</div><b>{}</b>\n", escape_html(label), bars, short_time(total));
 }
 
 // The ratio first, and what it is a ratio of.
 std::string hero(const Report& report) {
   const auto ratio = report.ratio_to_floor();
   const double p50 = latency_us(report.run.result.latency_ns).p50;
-  std::string text = "<div class=\"card hero\"><div>";
+  std::string text = "<div class='card hero'><div>";
   if (report.has_run()) {
     text += ratio ? fmt::format(
-                        "<div class=\"ratio\">{:.2f}<small> ×</small></div><p class=\"dim\">the floor: p50 of an append "
+                        "<div class='ratio'>{:.2f}<small> ×</small></div><p class='dim'>the floor: p50 of an append "
                         "over what wire and disk alone ask for</p>",
                         *ratio)
                   : fmt::format(
-                        "<div class=\"ratio\">{}</div><p class=\"dim\">p50 of an append; no floor could be measured to "
+                        "<div class='ratio'>{}</div><p class='dim'>p50 of an append; no floor could be measured to "
                         "compare with</p>",
                         short_time(p50));
   } else {
-    text += fmt::format("<div class=\"ratio\">{}</div><p class=\"dim\">the floor: wire and disk alone</p>",
+    text += fmt::format("<div class='ratio'>{}</div><p class='dim'>the floor: wire and disk alone</p>",
                         time_or(report.floors.total_us(), "unknown"));
   }
-  text += "</div>\n<div class=\"against-floor\">";
+  text += "</div>\n<div class='against-floor'>";
   const double wire = report.floors.wire_us().value_or(0);
   const double device = report.floors.device_us().value_or(0);
   const double most = std::max({p50, wire + device, 1e-3});
   if (report.has_run()) text += bar_row("append, p50", p50, {{"run", p50}}, most);
   if (report.floors.total_us()) text += bar_row("wire + disk", wire + device, {{"wire", wire}, {"device", device}}, most);
   text += fmt::format(
-      "<p class=\"keys\"><span class=\"key wire\">wire floor {}</span> <span class=\"key device\">disk floor "
+      "<p class='keys'><span class='key wire'>wire floor {}</span> <span class='key device'>disk floor "
       "{}</span></p></div></div>\n",
       time_or(report.floors.wire_us(), "not measurable from here"),
       report.floors.diskless ? "0, diskless" : time_or(report.floors.device_us(), "not measurable from here"));
@@ -78,9 +85,9 @@ std::string hero(const Report& report) {
 std::string tiles(const Report& report) {
   const Latency latency = latency_us(report.run.result.latency_ns);
   const double rate = report.run.appends_per_second();
-  std::string text = "<div class=\"tiles\">\n";
+  std::string text = "<div class='tiles'>\n";
   text += tile(short_number(rate), "appends/s");
-  text += tile(short_number(rate * static_cast<double>(report.options.payload_bytes) / 1e6) + " MB/s", "payload");
+  text += tile(bytes_per_second(rate * static_cast<double>(report.options.payload_bytes)), "payload");
   text += tile(short_time(latency.p50), "p50") + tile(short_time(latency.p99), "p99");
   text += tile(short_time(latency.p9999), "p99.99") + tile(short_time(latency.max), "longest");
   if (report.peak) text += tile(short_number(*report.peak), "peak, appends/s");
@@ -91,15 +98,15 @@ std::string banners(const Report& report) {
   std::string text;
   if (!report.cut_short.empty()) {
     text += fmt::format(
-        "<div class=\"banner\"><strong>Partial.</strong> The run ended early: {}. What was measured until then is "
+        "<div class='banner'><strong>Partial.</strong> The run ended early: {}. What was measured until then is "
         "below.</div>\n",
         escape_html(report.cut_short));
   }
   if (report.is_verified == false) {
-    text += "<div class=\"banner\"><strong>Failed.</strong> What was read back is not what was written.</div>\n";
+    text += "<div class='banner'><strong>Failed.</strong> What was read back is not what was written.</div>\n";
   }
   if (report.has_run() && !report.device_stable) {
-    text += fmt::format("<div class=\"banner\"><strong>Not durable.</strong> Entries were kept in: {}.</div>\n",
+    text += fmt::format("<div class='banner'><strong>Not durable.</strong> Entries were kept in: {}.</div>\n",
                         escape_html(report.device));
   }
   return text;
@@ -108,7 +115,7 @@ std::string banners(const Report& report) {
 std::string ladder_table(const Report& report) {
   if (report.ladder.empty()) return "";
   std::string text =
-      "<figure class=\"wide\"><figcaption><h3>The ladder of load</h3></figcaption><div class=\"scroll\"><table><thead><tr><th>of "
+      "<figure class='wide'><figcaption><h3>The ladder of load</h3></figcaption><div class='scroll'><table><thead><tr><th>of "
       "the "
       "peak</th><th>appends/s</th><th>p50</th><th>p90</th><th>p99</th><th>p99.9</th><th>p99.99</th><th>longest</th><th>kept "
       "up</th></tr></thead><tbody>\n";
@@ -117,24 +124,52 @@ std::string ladder_table(const Report& report) {
     text += fmt::format("<tr><td>{:.0f} %</td><td>{}</td>", rung.share * 100, short_number(rung.run.rate));
     for (const double us : {latency.p50, latency.p90, latency.p99, latency.p999, latency.p9999, latency.max})
       text += fmt::format("<td>{}</td>", short_time(us));
-    text += fmt::format("<td{}</td></tr>\n", rung.run.keeps_up() ? ">yes" : " class=\"worse\">no");
+    text += fmt::format("<td{}</td></tr>\n", rung.run.keeps_up() ? ">yes" : " class='worse'>no");
   }
   return text + "</tbody></table></div></figure>\n";
 }
 
 std::string charts(const Report& report) {
-  return "<div class=\"charts\">\n" + percentile_chart(report) + histogram_chart(report) + throughput_chart(report) +
+  return "<div class='charts'>\n" + percentile_chart(report) + histogram_chart(report) + throughput_chart(report) +
          longest_chart(report) + stage_chart(report) + ladder_chart(report) + ladder_curves_chart(report) + ladder_table(report) +
          "</div>\n";
 }
 
-// Of a rate more is better, of a time less. Within 3 % nobody can tell on most machines.
-const char* judge(const Change& change) {
+// A figure of a comparison, as people call it.
+struct Figure {
+  std::string_view key;
+  std::string_view name;
+  std::string (*text)(double);
+  int better;  // 1: more is better, -1: less, 0: neither
+};
+
+std::string plain_ratio(double ratio) {
+  return fmt::format("{:.2f} ×", ratio);
+}
+
+constexpr Figure figures[] = {{"ratio_to_floor", "ratio to floor", plain_ratio, -1},
+                              {"latency_us/p50", "p50", short_time, -1},
+                              {"latency_us/p99", "p99", short_time, -1},
+                              {"latency_us/p9999", "p99.99", short_time, -1},
+                              {"appends_per_second", "appends/s", short_number, 1},
+                              {"peak", "peak, appends/s", short_number, 1},
+                              {"floor_us/wire", "wire floor", short_time, 0},
+                              {"floor_us/device", "disk floor", short_time, 0}};
+
+// Within 3 % nobody can tell on most machines.
+const char* judge(const Figure& figure, double ratio) {
   constexpr double noise = 0.03;
-  const double ratio = change.ratio().value_or(1);
-  if (change.figure.starts_with("floor_us") || std::abs(ratio - 1) < noise) return "";
-  const bool is_rate = change.figure == "appends_per_second" || change.figure == "peak";
-  return (ratio > 1) == is_rate ? "better" : "worse";
+  if (figure.better == 0 || std::abs(ratio - 1) < noise) return "";
+  return (ratio > 1) == (figure.better > 0) ? "better" : "worse";
+}
+
+std::string change_row(const Change& change) {
+  const Figure* const figure = std::ranges::find(figures, change.figure, &Figure::key);
+  if (figure == std::end(figures)) return "";
+  const auto ratio = change.ratio();
+  return fmt::format("<tr><td>{}</td><td>{}</td><td>{}</td><td class='{}'>{}</td></tr>\n", figure->name,
+                     figure->text(change.before), figure->text(change.now), judge(*figure, ratio.value_or(1)),
+                     ratio ? fmt::format("{:.3f}", *ratio) : "-");
 }
 
 std::string list(const std::vector<std::string>& items) {
@@ -144,22 +179,16 @@ std::string list(const std::vector<std::string>& items) {
 }
 
 std::string against(const Comparison& against) {
-  std::string text = fmt::format("<h2>Against an older run</h2>\n<div class=\"card\"><p class=\"dim\">{}, commit {}, {}</p>",
+  std::string text = fmt::format("<h2>Against an older run</h2>\n<div class='card'><p class='dim'>{}, commit {}, {}</p>",
                                  escape_html(against.path), escape_html(against.commit), escape_html(against.time_utc));
   if (!against.is_comparable()) {
     return text + "<p><strong>Not comparable.</strong> The two runs measured different things:</p>" + list(against.differences) +
            "</div>\n";
   }
-  text +=
-      "<div class=\"scroll\"><table><thead><tr><th>figure</th><th>old</th><th>new</th><th>new / old</th></tr></thead><tbody>\n";
-  for (const Change& change : against.changes) {
-    const auto ratio = change.ratio();
-    text +=
-        fmt::format("<tr><td>{}</td><td>{:.2f}</td><td>{:.2f}</td><td class=\"{}\">{}</td></tr>\n", escape_html(change.figure),
-                    change.before, change.now, judge(change), ratio ? fmt::format("{:.3f}", *ratio) : "-");
-  }
+  text += "<div class='scroll'><table><thead><tr><th>figure</th><th>old</th><th>new</th><th>new / old</th></tr></thead><tbody>\n";
+  for (const Change& change : against.changes) text += change_row(change);
   text += "</tbody></table></div>";
-  if (!against.cautions.empty()) text += "<p class=\"note\">Compare ratios to the floor, not times:</p>" + list(against.cautions);
+  if (!against.cautions.empty()) text += "<p class='note'>Compare ratios to the floor, not times:</p>" + list(against.cautions);
   return text + "</div>\n";
 }
 
@@ -168,7 +197,7 @@ std::string row(std::string_view label, std::string_view value) {
 }
 
 std::string facts(std::string_view title, const std::string& rows) {
-  return fmt::format("<div class=\"card\"><h3>{}</h3><table class=\"facts\"><tbody>{}</tbody></table></div>\n", title, rows);
+  return fmt::format("<div class='card'><h3>{}</h3><table class='facts'><tbody>{}</tbody></table></div>\n", title, rows);
 }
 
 std::string read_back(const Report& report) {
@@ -203,7 +232,7 @@ std::string cluster_rows(const Report& report) {
 std::string floor_table(const Floors& floors) {
   if (floors.wire.empty() && floors.device.empty()) return "";
   std::string text =
-      "<div class=\"card\"><h3>Floors, before and after the run</h3><table><thead><tr><th>method</th><th>p50</th><th>p99</th>"
+      "<div class='card'><h3>Floors, before and after the run</h3><table><thead><tr><th>method</th><th>p50</th><th>p99</th>"
       "<th>rounds</th></tr></thead><tbody>\n";
   const auto add = [&](const char* floor, const std::vector<FloorTime>& times) {
     for (const FloorTime& time : times) {
@@ -219,10 +248,10 @@ std::string floor_table(const Floors& floors) {
 std::string section(const Report& report) {
   std::string text = banners(report) + hero(report);
   if (report.has_run()) text += tiles(report);
-  if (!report.notes.empty()) text += "<div class=\"card\"><h3>To judge the figures</h3>" + list(report.notes) + "</div>\n";
+  if (!report.notes.empty()) text += "<div class='card'><h3>To judge the figures</h3>" + list(report.notes) + "</div>\n";
   if (report.against) text += against(*report.against);
   if (report.has_run()) text += "<h2>Charts</h2>\n" + charts(report);
-  text += "<h2>How it was measured</h2>\n<div class=\"halves\">\n<div class=\"column\">";
+  text += "<h2>How it was measured</h2>\n<div class='halves'>\n<div class='column'>";
   if (report.has_run()) text += facts("Run", run_rows(report));
   return text + facts("Cluster", cluster_rows(report)) + "</div>\n" + floor_table(report.floors) + "</div>\n";
 }
@@ -231,21 +260,21 @@ std::string environment(const Environment& environment) {
   std::string rows[2];
   for (std::size_t i = 0; i < environment.size(); ++i)
     rows[i < (environment.size() + 1) / 2 ? 0 : 1] += row(environment[i].label, environment[i].value);
-  return "<h2>Environment</h2>\n<div class=\"halves\">\n" + facts("Machine", rows[0]) + facts("Software", rows[1]) + "</div>\n";
+  return "<h2>Environment</h2>\n<div class='halves'>\n" + facts("Machine", rows[0]) + facts("Software", rows[1]) + "</div>\n";
 }
 
 // Of a sweep: each run in a line, with a link to its section.
 std::string table_of_runs(std::span<const Report> reports) {
   std::string text =
-      "<div class=\"card scroll\"><table><thead><tr><th>run</th><th>ratio to floor</th><th>appends/s</th><th>p50</th><th>p99</th>"
+      "<div class='card scroll'><table><thead><tr><th>run</th><th>ratio to floor</th><th>appends/s</th><th>p50</th><th>p99</th>"
       "<th>p99.99</th><th>errors</th></tr></thead><tbody>\n";
   for (std::size_t i = 0; i < reports.size(); ++i) {
     const Report& report = reports[i];
     const Latency latency = latency_us(report.run.result.latency_ns);
     const auto ratio = report.ratio_to_floor();
     text += fmt::format(
-        "<tr><td><a href=\"#run-{}\">{}</a>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
-        i + 1, escape_html(title_of(report)), report.cut_short.empty() ? "" : " (partial)",
+        "<tr><td><a href='#run-{}'>{}</a>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n", i + 1,
+        escape_html(title_of(report)), report.cut_short.empty() ? "" : " (partial)",
         ratio ? fmt::format("{:.2f} ×", *ratio) : "-", short_number(report.run.appends_per_second()), short_time(latency.p50),
         short_time(latency.p99), short_time(latency.p9999), report.run.result.errors);
   }
@@ -266,20 +295,20 @@ std::string to_html(std::span<const Report> reports) {
   const Environment& environment = reports.empty() ? none : reports.front().environment;
   const std::string title = "synod bench: " + (is_one ? title_of(reports.front()) : fmt::format("{} runs", reports.size()));
   std::string page = fmt::format(
-      "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>\n<meta name=\"viewport\" "
-      "content=\"width=device-width, "
-      "initial-scale=1\"/>\n<title>{0}</title>\n<style>\n{1}</style></head>\n<body>\n<header><h1>{0}</h1>"
-      "<p class=\"dim\">{2} · {3} · commit {4}</p></header>\n",
+      "<!DOCTYPE html>\n<html lang='en'><head><meta charset='utf-8'/>\n<meta name='viewport' "
+      "content='width=device-width, "
+      "initial-scale=1'/>\n<title>{0}</title>\n<style>\n{1}</style></head>\n<body>\n<header><h1>{0}</h1>"
+      "<p class='dim'>{2} · {3} · commit {4}</p></header>\n",
       escape_html(title), page_style, escape_html(value_of(environment, "time_utc")), escape_html(value_of(environment, "cpu")),
       escape_html(commit));
   if (!is_one) page += table_of_runs(reports);
   for (std::size_t i = 0; i < reports.size(); ++i) {
-    if (!is_one) page += fmt::format("<h2 class=\"run-head\" id=\"run-{}\">{}</h2>\n", i + 1, escape_html(title_of(reports[i])));
+    if (!is_one) page += fmt::format("<h2 class='run-head' id='run-{}'>{}</h2>\n", i + 1, escape_html(title_of(reports[i])));
     page += section(reports[i]);
   }
   page += bench::environment(environment);
   page += "<footer>All figures of this page are in it as JSON, in the element <code>report</code>.</footer>\n";
-  page += "<script type=\"application/json\" id=\"report\">\n" + embedded(to_json(reports)) + "\n</script>\n</body></html>\n";
+  page += "<script type='application/json' id='report'>\n" + embedded(to_json(reports)) + "\n</script>\n</body></html>\n";
   return page;
 }
 

@@ -119,7 +119,7 @@ std::string against_lines(const Comparison& against) {
   for (const std::string& difference : against.differences) text += line("", "not comparable: " + difference);
   for (const Change& change : against.changes) {
     const auto ratio = change.ratio();
-    text += line("", fmt::format("{:<20} {:>12.2f} -> {:>12.2f}   x {}", change.figure, change.before, change.now,
+    text += line("", fmt::format("{:<20} {:>14.3f} -> {:>14.3f}   x {}", change.figure, change.before, change.now,
                                  ratio ? fmt::format("{:.3f}", *ratio) : "-"));
   }
   for (const std::string& caution : against.cautions) text += line("", "compare ratios, not times: " + caution);

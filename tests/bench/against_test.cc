@@ -54,7 +54,7 @@ TEST_F(Against, ComparesFigureByFigure) {
   EXPECT_EQ(json["against"]["comparable"], true);
   EXPECT_EQ(json["against"]["changes"][0],
             nlohmann::json({{"figure", "ratio_to_floor"}, {"old", 2.0}, {"new", 4.0}, {"ratio", 2.0}}));
-  EXPECT_NE(to_table(one(now)).find("latency_us/p50               1.00 ->         2.00   x 2.000"), std::string::npos);
+  EXPECT_NE(to_table(one(now)).find("latency_us/p50                1.000 ->          2.000   x 2.000"), std::string::npos);
 }
 
 TEST_F(Against, OtherConditionsAreNotCompared) {
@@ -76,7 +76,7 @@ TEST_F(Against, OtherConditionsAreNotCompared) {
   expect_different("in_flight", [](Report& now) { now.options.in_flight = 8; });
   expect_different("replicas", [](Report& now) { now.replicas = 5; });
   expect_different("clients", [](Report& now) { now.options.clients = 2; });
-  expect_different("device", [](Report& now) { now.device = "a disk"; });
+  expect_different("device_stable", [](Report& now) { now.device_stable = true; });
   expect_different("bench", [](Report& now) { now.options.measure = Measure::throughput; });
 }
 
@@ -84,10 +84,12 @@ TEST_F(Against, AnotherMachineIsACaution) {
   const OldReport before = keep(sample_report());
   Report now = sample_report();
   now.environment.front().value = "a slow one";
+  now.device = "a disk";
   const Comparison found = compare(before, now);
   EXPECT_TRUE(found.is_comparable());
-  ASSERT_EQ(found.cautions.size(), 1U);
-  EXPECT_EQ(found.cautions[0], "cpu was \"a <fast> one\", is \"a slow one\"");
+  ASSERT_EQ(found.cautions.size(), 2U);
+  EXPECT_EQ(found.cautions[0].find("device was "), 0U);
+  EXPECT_EQ(found.cautions[1], "cpu was \"a <fast> one\", is \"a slow one\"");
 }
 
 TEST_F(Against, AWrongFileIsOneLine) {

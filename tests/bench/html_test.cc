@@ -40,7 +40,7 @@ std::string unbalanced(const std::string& page) {
     if (end == std::string::npos) return "a tag that never ends";
     const std::string tag = page.substr(at + 1, end - at - 1);
     if (tag.starts_with('!') || tag.ends_with('/')) continue;
-    if (std::ranges::count(tag, '"') % 2 != 0) return "quotes in <" + tag;
+    if (std::ranges::count(tag, '\'') % 2 != 0) return "quotes in <" + tag;
     const std::string name = tag.substr(tag.starts_with('/') ? 1 : 0, tag.find(' ') - (tag.starts_with('/') ? 1 : 0));
     if (!tag.starts_with('/')) {
       open.push_back(name);
@@ -76,7 +76,7 @@ TEST(Html, TheCheckFindsWhatIsWrong) {
   EXPECT_NE(unbalanced("<p><b></p></b>"), "");
   EXPECT_NE(unbalanced("<p>"), "");
   EXPECT_NE(unbalanced("</p>"), "");
-  EXPECT_NE(unbalanced("<p class=\"a>b</p>"), "");
+  EXPECT_NE(unbalanced("<p class='a>b</p>"), "");
 }
 
 TEST(Html, NeedsNothingFromElsewhere) {
@@ -97,7 +97,7 @@ TEST(Html, TextFromOutsideIsOnlyText) {
 TEST(Html, HoldsItsFiguresAsJson) {
   const Report report = hostile_report();
   const std::string page = page_of(report);
-  const std::string opening = "<script type=\"application/json\" id=\"report\">";
+  const std::string opening = "<script type='application/json' id='report'>";
   const std::size_t begin = page.find(opening) + opening.size();
   const std::size_t end = page.find("</script>", begin);
   ASSERT_NE(end, std::string::npos);
@@ -115,14 +115,14 @@ TEST(Html, DrawsWhatThereIs) {
   EXPECT_NE(full.find("Where the time of an append goes"), std::string::npos);
   EXPECT_EQ(plain.find("Partial."), std::string::npos);
   EXPECT_NE(full.find("Partial."), std::string::npos);
-  EXPECT_EQ(count_of(full, "class=\"line old\""), 1U);
+  EXPECT_EQ(count_of(full, "class='line old'"), 1U);
   EXPECT_NE(plain.find("Not durable."), std::string::npos);
 }
 
 TEST(Html, OfSeveralRunsLinksToEach) {
   const Report several[] = {sample_report(), sample_with_ladder()};
   const std::string page = to_html(several);
-  for (const char* const part : {"href=\"#run-1\"", "href=\"#run-2\"", "id=\"run-1\"", "id=\"run-2\""})
+  for (const char* const part : {"href='#run-1'", "href='#run-2'", "id='run-1'", "id='run-2'"})
     EXPECT_EQ(count_of(page, part), 1U) << part;
 }
 
