@@ -130,10 +130,10 @@ Comparison compare(const OldReport& before, const Report& now) {
     if (was != is) list.push_back(fmt::format("{} was {}, is {}", key, quoted(was), quoted(is)));
   };
   for (const char* const place : conditions) note_difference(place, found.differences);
+  if (!found.is_comparable()) return found;
   for (const char* const place : surroundings) note_difference(place, found.cautions);
   if (at(old_json, "/cut_short").is_string())
     found.cautions.push_back("the old run was cut short: " + quoted(old_json["cut_short"]));
-  if (!found.is_comparable()) return found;
   found.changes = changes_of(old_json, new_json);
   found.percentiles = read_curve(old_json);
   return found;

@@ -1,4 +1,5 @@
 // A report for scripts.
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -179,6 +180,32 @@ Json to_json(const Report& report) {
   return json;
 }
 
+// Numbers, or lists of them: curves would have a line for each number otherwise.
+bool fits_a_line(const Json& json) {
+  return json.is_primitive() || (json.is_array() && std::ranges::all_of(json, [](const Json& item) {
+                                   return item.is_number() || (item.is_array() && fits_a_line(item));
+                                 }));
+}
+
+void put_text(std::string& text, const Json& json, std::size_t indent) {
+  // Bytes that are no text come from file names at most: they are replaced.
+  const auto plain = [](const Json& value) { return value.dump(-1, ' ', false, Json::error_handler_t::replace); };
+  if (fits_a_line(json) || json.empty()) {
+    text += plain(json);
+    return;
+  }
+  indent += 2;
+  const char* separator = "\n";
+  text += json.is_object() ? '{' : '[';
+  for (const auto& [key, value] : json.items()) {
+    text += separator + std::string(indent, ' ');
+    if (json.is_object()) text += plain(key) + ": ";
+    put_text(text, value, indent);
+    separator = ",\n";
+  }
+  text += '\n' + std::string(indent - 2, ' ') + (json.is_object() ? '}' : ']');
+}
+
 }  // namespace
 
 std::string to_json(std::span<const Report> reports) {
@@ -192,7 +219,9 @@ std::string to_json(std::span<const Report> reports) {
     json["runs"] = Json::array();
     for (const Report& report : reports) json["runs"].push_back(to_json(report));
   }
-  return json.dump(2, ' ', false, Json::error_handler_t::replace);
+  std::string text;
+  put_text(text, json, 0);
+  return text;
 }
 
 }  // namespace synod::bench

@@ -119,6 +119,15 @@ TEST(ReportJson, OfSeveralRunsIsASweep) {
   EXPECT_EQ(json["runs"][1]["peak"], 40.0);
 }
 
+TEST(ReportJson, CurvesAreALineEach) {
+  const std::string text = to_json(one(sample_with_ladder()));
+  EXPECT_NE(text.find("\n  \"percentiles\": [[0.0,1.0],[10.0,1.0],"), std::string::npos) << text;
+  EXPECT_NE(text.find("\n    \"appended\": [2,2,2,2,2],\n"), std::string::npos);
+  EXPECT_NE(text.find("\n      \"share\": 0.5,\n"), std::string::npos);
+  EXPECT_NE(text.find("\n  \"notes\": [],\n"), std::string::npos);
+  EXPECT_EQ(nlohmann::ordered_json::parse(text)["ladder"][1]["share"], 1.0);
+}
+
 TEST(ReportJson, TakesBytesThatAreNoText) {
   Report report = sample_report();
   report.device = "\xff\xfe";
