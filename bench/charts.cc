@@ -150,7 +150,7 @@ std::string ladder_curves_chart(const Report& report) {
   for (const Rung& rung : report.ladder) {
     series.push_back({rung_name(rung), rung_style(series.size(), report.ladder.size()), curve_of(rung.run.result.latency_ns)});
   }
-  return series.empty() ? "" : percentile_plot("Latency by percentile, at each share of the peak", series, report.floors);
+  return series.empty() ? "" : percentile_plot("Latency by percentile, at shares of the peak", series, report.floors);
 }
 
 std::string histogram_chart(const Report& report) {

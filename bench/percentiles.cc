@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 
 namespace synod::bench {
 
@@ -10,12 +11,13 @@ namespace {
 // HdrHistogram's PercentileIterator.
 double next_level(double percent) {
   constexpr double ticks_per_half = 5;
-  const double halvings = std::floor(std::log(100 / (100 - percent)) / std::log(2)) + 1;
+  const double halvings = std::floor(std::log(100 / (100 - percent)) / std::numbers::ln2) + 1;
   return percent + 100 / (ticks_per_half * std::exp2(halvings));
 }
 
 double middle_of(const Histogram::Bucket& bucket) {
-  return static_cast<double>(bucket.lowest + (bucket.highest - bucket.lowest + 1) / 2);
+  const std::uint64_t middle = bucket.lowest + (bucket.highest - bucket.lowest + 1) / 2;
+  return static_cast<double>(middle);
 }
 
 }  // namespace
@@ -44,16 +46,17 @@ std::vector<Bar> log_bars(const Histogram& histogram) {
                          std::log2(static_cast<double>(std::max<std::uint64_t>(histogram.min(), 1)));
   double per_octave = 16;
   while (per_octave > 1 && (octaves + 1) * per_octave + 2 > static_cast<double>(bars_max)) per_octave /= 2;
+  // Bar n ends at 2^(n / per_octave).
   const auto number_of = [&](std::uint64_t value_ns) {
-    return std::ceil(std::log2(static_cast<double>(std::max<std::uint64_t>(value_ns, 1))) * per_octave - 1e-9);
+    const double octave = std::log2(static_cast<double>(std::max<std::uint64_t>(value_ns, 1)));
+    return static_cast<std::int64_t>(std::ceil(octave * per_octave - 1e-9));
   };
+  const auto end_of = [&](std::int64_t number) { return std::exp2(static_cast<double>(number) / per_octave); };
   std::vector<Bar> bars;
-  const double first = number_of(std::min(histogram.min(), Histogram::highest));
+  std::int64_t next = number_of(std::min(histogram.min(), Histogram::highest));
   histogram.for_each_bucket([&](const Histogram::Bucket& bucket) {
-    const double number = std::max(number_of(std::clamp(bucket.highest, histogram.min(), histogram.max())), first);
-    for (double next = first + static_cast<double>(bars.size()); next <= number; ++next) {
-      bars.push_back({.lower_ns = std::exp2((next - 1) / per_octave), .upper_ns = std::exp2(next / per_octave)});
-    }
+    const std::int64_t number = number_of(std::clamp(bucket.highest, histogram.min(), histogram.max()));
+    for (; next <= number; ++next) bars.push_back({.lower_ns = end_of(next - 1), .upper_ns = end_of(next)});
     bars.back().count += bucket.count;
   });
   return bars;

@@ -18,7 +18,10 @@ constexpr double below = 44;
 
 std::string three_digits(double value) {
   const double size = std::abs(value);
-  std::string text = fmt::format("{:.{}f}", value, size >= 99.95 ? 0 : size >= 9.995 ? 1 : 2);
+  int decimals = 2;
+  if (size >= 9.995) decimals = 1;
+  if (size >= 99.95) decimals = 0;
+  std::string text = fmt::format("{:.{}f}", value, decimals);
   if (text.find('.') == std::string::npos) return text;
   text.erase(text.find_last_not_of('0') + 1);
   if (text.back() == '.') text.pop_back();
@@ -55,7 +58,7 @@ std::string short_number(double value) {
   const double size = std::abs(value);
   if (size >= 999.5e6) return three_digits(value / 1e9) + " G";
   if (size >= 999.5e3) return three_digits(value / 1e6) + " M";
-  if (size >= 9995) return three_digits(value / 1e3) + " k";
+  if (size >= 999.5) return three_digits(value / 1e3) + " k";
   return three_digits(value);
 }
 
@@ -63,7 +66,7 @@ std::string short_time(double us) {
   if (us >= 999.5e3) return three_digits(us / 1e6) + " s";
   if (us >= 999.5) return three_digits(us / 1e3) + " ms";
   if (us > 0 && us < 0.0995) return three_digits(us * 1e3) + " ns";
-  return three_digits(us) + " µs";
+  return three_digits(us) + " \u00b5s";
 }
 
 double Axis::place(double value) const {
@@ -74,8 +77,9 @@ double Axis::place(double value) const {
 Axis linear_axis(std::string title, double most, const Label& label) {
   constexpr double ticks = 5;
   const double step = round_up(std::max(most, 1e-9) / ticks);
-  Axis axis{.to = step * std::ceil(std::max(most, 1e-9) / step - 1e-9), .title = std::move(title)};
-  for (double value = 0; value <= axis.to * (1 + 1e-9); value += step) axis.ticks.emplace_back(value, label(value));
+  const auto steps = static_cast<int>(std::ceil(std::max(most, 1e-9) / step - 1e-9));
+  Axis axis{.to = step * steps, .title = std::move(title)};
+  for (int i = 0; i <= steps; ++i) axis.ticks.emplace_back(step * i, label(step * i));
   return axis;
 }
 
@@ -84,9 +88,11 @@ Axis log_axis(std::string title, double least, double most, const Label& label) 
   const double decades = std::log10(most / least);
   Axis axis{.from = least / 1.2, .to = most * 1.2, .is_log = true, .title = std::move(title)};
   const std::vector<double> factors = decades < few_decades ? std::vector<double>{1, 2, 5} : std::vector<double>{1};
-  for (double power = std::pow(10, std::floor(std::log10(axis.from))); power <= axis.to; power *= 10) {
+  const auto first = static_cast<int>(std::floor(std::log10(axis.from)));
+  const auto last = static_cast<int>(std::floor(std::log10(axis.to)));
+  for (int decade = first; decade <= last; ++decade) {
     for (const double factor : factors) {
-      const double value = power * factor;
+      const double value = std::pow(10, decade) * factor;
       if (value >= axis.from && value <= axis.to) axis.ticks.emplace_back(value, label(value));
     }
   }

@@ -12,7 +12,7 @@ namespace synod::bench {
 // For text from anywhere inside HTML, also inside attributes. Control characters are replaced.
 [[nodiscard]] std::string escape_html(std::string_view text);
 
-// 1234567 -> "1.23 M"
+// 1234567 -> "1.23 M"; three digits.
 [[nodiscard]] std::string short_number(double value);
 // 1234 -> "1.23 ms"; three digits.
 [[nodiscard]] std::string short_time(double us);

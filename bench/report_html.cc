@@ -50,24 +50,24 @@ std::string bar_row(std::string_view label, double total, const std::vector<std:
   return fmt::format("<span>{}</span><div class='stack'>{}</div><b>{}</b>\n", escape_html(label), bars, short_time(total));
 }
 
+std::string headline(const Report& report) {
+  const auto large = [](const std::string& figure, const char* meaning) {
+    return fmt::format("<div class='ratio'>{}</div><p class='dim'>{}</p>", figure, meaning);
+  };
+  if (!report.has_run()) return large(time_or(report.floors.total_us(), "unknown"), "the floor: wire and disk alone");
+  if (report.run.result.latency_ns.count() == 0) return large("-", "nothing was measured");
+  if (const auto ratio = report.ratio_to_floor()) {
+    return large(fmt::format("{:.2f}<small> \u00d7</small>", *ratio),
+                 "the floor: p50 of an append over what wire and disk alone ask for");
+  }
+  return large(short_time(latency_us(report.run.result.latency_ns).p50),
+               "p50 of an append; no floor could be measured to compare with");
+}
+
 // The ratio first, and what it is a ratio of.
 std::string hero(const Report& report) {
-  const auto ratio = report.ratio_to_floor();
   const double p50 = latency_us(report.run.result.latency_ns).p50;
-  std::string text = "<div class='card hero'><div>";
-  if (report.has_run()) {
-    text += ratio ? fmt::format(
-                        "<div class='ratio'>{:.2f}<small> ×</small></div><p class='dim'>the floor: p50 of an append "
-                        "over what wire and disk alone ask for</p>",
-                        *ratio)
-                  : fmt::format(
-                        "<div class='ratio'>{}</div><p class='dim'>p50 of an append; no floor could be measured to "
-                        "compare with</p>",
-                        short_time(p50));
-  } else {
-    text += fmt::format("<div class='ratio'>{}</div><p class='dim'>the floor: wire and disk alone</p>",
-                        time_or(report.floors.total_us(), "unknown"));
-  }
+  std::string text = "<div class='card hero'><div>" + headline(report);
   text += "</div>\n<div class='against-floor'>";
   const double wire = report.floors.wire_us().value_or(0);
   const double device = report.floors.device_us().value_or(0);
@@ -144,7 +144,7 @@ struct Figure {
 };
 
 std::string plain_ratio(double ratio) {
-  return fmt::format("{:.2f} ×", ratio);
+  return fmt::format("{:.2f} \u00d7", ratio);
 }
 
 constexpr Figure figures[] = {{"ratio_to_floor", "ratio to floor", plain_ratio, -1},
@@ -275,8 +275,8 @@ std::string table_of_runs(std::span<const Report> reports) {
     text += fmt::format(
         "<tr><td><a href='#run-{}'>{}</a>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n", i + 1,
         escape_html(title_of(report)), report.cut_short.empty() ? "" : " (partial)",
-        ratio ? fmt::format("{:.2f} ×", *ratio) : "-", short_number(report.run.appends_per_second()), short_time(latency.p50),
-        short_time(latency.p99), short_time(latency.p9999), report.run.result.errors);
+        ratio ? fmt::format("{:.2f} \u00d7", *ratio) : "-", short_number(report.run.appends_per_second()),
+        short_time(latency.p50), short_time(latency.p99), short_time(latency.p9999), report.run.result.errors);
   }
   return text + "</tbody></table></div>\n";
 }
@@ -298,7 +298,7 @@ std::string to_html(std::span<const Report> reports) {
       "<!DOCTYPE html>\n<html lang='en'><head><meta charset='utf-8'/>\n<meta name='viewport' "
       "content='width=device-width, "
       "initial-scale=1'/>\n<title>{0}</title>\n<style>\n{1}</style></head>\n<body>\n<header><h1>{0}</h1>"
-      "<p class='dim'>{2} · {3} · commit {4}</p></header>\n",
+      "<p class='dim'>{2} \u00b7 {3} \u00b7 commit {4}</p></header>\n",
       escape_html(title), page_style, escape_html(value_of(environment, "time_utc")), escape_html(value_of(environment, "cpu")),
       escape_html(commit));
   if (!is_one) page += table_of_runs(reports);

@@ -110,13 +110,21 @@ TEST(Html, DrawsWhatThereIs) {
   const std::string full = page_of(hostile_report());
   EXPECT_EQ(count_of(plain, "<svg"), 4U) << "percentiles, histogram, throughput, longest latency";
   EXPECT_EQ(count_of(full, "<svg"), 6U) << "and two of the ladder";
-  EXPECT_NE(plain.find("2.00<small> ×"), std::string::npos) << "the ratio";
+  EXPECT_NE(plain.find("2.00<small> \u00d7"), std::string::npos) << "the ratio";
   EXPECT_EQ(plain.find("Where the time of an append goes"), std::string::npos);
   EXPECT_NE(full.find("Where the time of an append goes"), std::string::npos);
   EXPECT_EQ(plain.find("Partial."), std::string::npos);
   EXPECT_NE(full.find("Partial."), std::string::npos);
   EXPECT_EQ(count_of(full, "class='line old'"), 1U);
   EXPECT_NE(plain.find("Not durable."), std::string::npos);
+}
+
+TEST(Html, SaysThatThereIsNothing) {
+  Report report;
+  report.cut_short = "interrupted";
+  const std::string page = page_of(report);
+  EXPECT_NE(page.find("nothing was measured"), std::string::npos);
+  EXPECT_EQ(count_of(page, "<svg"), 0U);
 }
 
 TEST(Html, OfSeveralRunsLinksToEach) {
@@ -128,12 +136,13 @@ TEST(Html, OfSeveralRunsLinksToEach) {
 
 TEST(Plot, NumbersHaveThreeDigits) {
   EXPECT_EQ(short_number(0), "0");
-  EXPECT_EQ(short_number(1234), "1234");
+  EXPECT_EQ(short_number(999), "999");
+  EXPECT_EQ(short_number(1234), "1.23 k");
   EXPECT_EQ(short_number(1'866'110), "1.87 M");
   EXPECT_EQ(short_number(20'000), "20 k");
   EXPECT_EQ(short_time(0.0005), "0.5 ns");
-  EXPECT_EQ(short_time(1.26), "1.26 µs");
-  EXPECT_EQ(short_time(154.4), "154 µs");
+  EXPECT_EQ(short_time(1.26), "1.26 \u00b5s");
+  EXPECT_EQ(short_time(154.4), "154 \u00b5s");
   EXPECT_EQ(short_time(27'820), "27.8 ms");
   EXPECT_EQ(short_time(2'000'000), "2 s");
 }
