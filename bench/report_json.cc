@@ -1,6 +1,7 @@
 // A report for scripts.
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "bench/commit.h"
@@ -180,30 +181,31 @@ Json to_json(const Report& report) {
   return json;
 }
 
-// Numbers, or lists of them: curves would have a line for each number otherwise.
-bool fits_a_line(const Json& json) {
-  return json.is_primitive() || (json.is_array() && std::ranges::all_of(json, [](const Json& item) {
-                                   return item.is_number() || (item.is_array() && fits_a_line(item));
-                                 }));
+// Where the list that opens at `begin` ends, if there are only numbers and lists of them in it.
+std::optional<std::size_t> end_of_numbers(std::string_view text, std::size_t begin) {
+  std::size_t depth = 0;
+  for (std::size_t i = begin; i < text.size(); ++i) {
+    if (text[i] == '{' || text[i] == '"') return std::nullopt;
+    if (text[i] == '[') ++depth;
+    if (text[i] == ']' && --depth == 0) return i;
+  }
+  return std::nullopt;
 }
 
-void put_text(std::string& text, const Json& json, std::size_t indent) {
-  // Bytes that are no text come from file names at most: they are replaced.
-  const auto plain = [](const Json& value) { return value.dump(-1, ' ', false, Json::error_handler_t::replace); };
-  if (fits_a_line(json) || json.empty()) {
-    text += plain(json);
-    return;
+// Puts lists of numbers into a line each: curves would have a line for every number.
+std::string with_short_lists(std::string_view text) {
+  std::string result;
+  bool is_quoted = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const bool is_escaped = is_quoted && text[i] == '\\';
+    if (is_escaped) result += text[i++];
+    if (text[i] == '"' && !is_escaped) is_quoted = !is_quoted;
+    const auto end = text[i] == '[' && !is_quoted ? end_of_numbers(text, i) : std::nullopt;
+    if (end) std::ranges::copy_if(text.substr(i, *end - i), std::back_inserter(result), [](char c) { return c > ' '; });
+    i = end.value_or(i);
+    result += text[i];
   }
-  indent += 2;
-  const char* separator = "\n";
-  text += json.is_object() ? '{' : '[';
-  for (const auto& [key, value] : json.items()) {
-    text += separator + std::string(indent, ' ');
-    if (json.is_object()) text += plain(key) + ": ";
-    put_text(text, value, indent);
-    separator = ",\n";
-  }
-  text += '\n' + std::string(indent - 2, ' ') + (json.is_object() ? '}' : ']');
+  return result;
 }
 
 }  // namespace
@@ -219,9 +221,8 @@ std::string to_json(std::span<const Report> reports) {
     json["runs"] = Json::array();
     for (const Report& report : reports) json["runs"].push_back(to_json(report));
   }
-  std::string text;
-  put_text(text, json, 0);
-  return text;
+  // Bytes that are no text come from file names at most: they are replaced.
+  return with_short_lists(json.dump(2, ' ', false, Json::error_handler_t::replace));
 }
 
 }  // namespace synod::bench

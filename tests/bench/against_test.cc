@@ -89,7 +89,7 @@ TEST_F(Against, AnotherMachineIsACaution) {
   EXPECT_TRUE(found.is_comparable());
   ASSERT_EQ(found.cautions.size(), 2U);
   EXPECT_EQ(found.cautions[0].find("device was "), 0U);
-  EXPECT_EQ(found.cautions[1], "cpu was \"a <fast> one\", is \"a slow one\"");
+  EXPECT_EQ(found.cautions[1], R"(cpu was "a <fast> one", is "a slow one")");
 }
 
 TEST_F(Against, AWrongFileIsOneLine) {

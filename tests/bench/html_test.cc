@@ -64,7 +64,7 @@ TEST(Html, IsWellFormed) {
   floor.options.measure = Measure::floor;
   Report empty;
   Report different = sample_report();
-  different.against = Comparison{.path = "old.json", .differences = {"ack was \"leader\", is \"quorum\""}};
+  different.against = Comparison{.path = "old.json", .differences = {R"(ack was "leader", is "quorum")"}};
   for (const Report& report : {sample_report(), sample_with_ladder(), hostile_report(), floor, empty, different})
     EXPECT_EQ(unbalanced(page_of(report)), "");
   const Report several[] = {sample_report(), hostile_report(), floor};

@@ -120,12 +120,15 @@ TEST(ReportJson, OfSeveralRunsIsASweep) {
 }
 
 TEST(ReportJson, CurvesAreALineEach) {
-  const std::string text = to_json(one(sample_with_ladder()));
+  Report report = sample_with_ladder();
+  report.device = R"(a "quoted [ 1, 2 ]" \ disk)";
+  const std::string text = to_json(one(report));
   EXPECT_NE(text.find("\n  \"percentiles\": [[0.0,1.0],[10.0,1.0],"), std::string::npos) << text;
   EXPECT_NE(text.find("\n    \"appended\": [2,2,2,2,2],\n"), std::string::npos);
   EXPECT_NE(text.find("\n      \"share\": 0.5,\n"), std::string::npos);
   EXPECT_NE(text.find("\n  \"notes\": [],\n"), std::string::npos);
-  EXPECT_EQ(nlohmann::ordered_json::parse(text)["ladder"][1]["share"], 1.0);
+  EXPECT_EQ(Json::parse(text)["ladder"][1]["share"], 1.0);
+  EXPECT_EQ(Json::parse(text)["device"], report.device);
 }
 
 TEST(ReportJson, TakesBytesThatAreNoText) {

@@ -85,9 +85,9 @@ class Reports(unittest.TestCase):
         self.assertEqual(sorted(os.listdir(self.directory)), ["old.html", "wrong.json"])
 
     def test_an_interrupted_run_keeps_what_it_has_and_says_so(self):
-        command = [SYNOD, *RUN[:-2], "--seconds", "20", "--json", self.path("r.json"), "--html", self.path("r.html")]
+        command = [SYNOD, *RUN[:-2], "--seconds", "10", "--json", self.path("r.json"), "--html", self.path("r.html")]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as bench:
-            # Said a second into the load; warm-up may last longer, and then there is little to report.
+#Said a second into the load; warm - up may last longer, and then there is little to report.
             for line in bench.stderr:
                 if line.startswith("appending"):
                     break

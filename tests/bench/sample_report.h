@@ -46,7 +46,7 @@ inline Report sample_report() {
   report.environment = {{.key = "cpu", .label = "CPU", .value = "a <fast> one"},
                         {.key = "time_utc", .label = "Time", .value = "2026-01-02T03:04:05Z"}};
   report.port = "net_ring";
-  report.device = "memory, \"as is\"";
+  report.device = R"(memory, "as is")";
   report.replicas = 3;
   report.cpu_layout = "core 0";
   report.floors.wire = {{.method = "bare echo", .p50_us = 0.5, .p99_us = 0.75, .rounds = 100}};
