@@ -87,7 +87,7 @@ class Reports(unittest.TestCase):
     def test_an_interrupted_run_keeps_what_it_has_and_says_so(self):
         command = [SYNOD, *RUN[:-2], "--seconds", "10", "--json", self.path("r.json"), "--html", self.path("r.html")]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as bench:
-#Said a second into the load; warm - up may last longer, and then there is little to report.
+            # Said a second into the load; warm-up may last longer, and then there is little to report.
             for line in bench.stderr:
                 if line.startswith("appending"):
                     break
