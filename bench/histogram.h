@@ -46,6 +46,21 @@ class Histogram {
   [[nodiscard]] std::uint64_t max() const { return max_; }
   [[nodiscard]] std::uint64_t min() const { return count_ == 0 ? 0 : min_; }
 
+  // Values from `lowest` to `highest`, which are told apart no further.
+  struct Bucket {
+    std::uint64_t lowest = 0;
+    std::uint64_t highest = 0;
+    std::uint64_t count = 0;
+  };
+
+  // Calls visit(Bucket) for each bucket that holds something, from the lowest.
+  template <class Visit>
+  void for_each_bucket(Visit visit) const {
+    for (std::size_t i = 0; i < counts_.size(); ++i) {
+      if (counts_[i] > 0) visit(Bucket{i == 0 ? 0 : highest_of(i - 1) + 1, highest_of(i), counts_[i]});
+    }
+  }
+
   // The smallest value that at least `percent` of all values do not exceed, as the highest value of its bucket (never beyond
   // the largest one recorded). 0 when nothing was recorded.
   [[nodiscard]] std::uint64_t percentile(double percent) const {
@@ -60,6 +75,10 @@ class Histogram {
     }
     return max_;
   }
+
+  // How values are cut, as HdrHistogram counts it: one linear bucket and one for each power of two above.
+  static constexpr unsigned bucket_count = 32;
+  static constexpr unsigned sub_bucket_count = 2048;
 
  private:
   static constexpr unsigned linear_bits = 11;  // 2,048 buckets of 1 ns, then 1,024 for each power of two

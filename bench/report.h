@@ -1,12 +1,15 @@
-// What a bench found. How it is shown is up to report_json, report_table and the others; the keys of the JSON object are a
-// contract (docs/BENCHMARKS.md).
+// What a bench found. How it is shown is up to report_table, report_json, report_csv, report_hgrm and report_html; the keys of
+// the JSON object and the columns of the CSV are a contract (docs/BENCHMARKS.md).
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "bench/against.h"
 #include "bench/appender.h"
+#include "bench/environment.h"
 #include "bench/floors.h"
 #include "bench/options.h"
 #include "bench/stages.h"
@@ -61,6 +64,7 @@ struct Rung {
 
 struct Report {
   Options options;
+  Environment environment;
   CpuLayout cpu;
   std::string cpu_layout;
   std::string port;
@@ -79,11 +83,19 @@ struct Report {
   Verified verified;
   std::vector<std::string> notes;  // what a reader must know to judge the figures
   std::string cut_short;           // why the figures are not all there
+  std::optional<Comparison> against;
 
+  [[nodiscard]] bool has_run() const { return options.measure != Measure::floor; }
   [[nodiscard]] std::optional<double> ratio_to_floor() const;
 };
 
-[[nodiscard]] std::string to_json(const Report& report);
-[[nodiscard]] std::string to_table(const Report& report);
+// Of one report or several: a sweep, all of one environment.
+[[nodiscard]] std::string to_table(std::span<const Report> reports);
+[[nodiscard]] std::string to_json(std::span<const Report> reports);
+[[nodiscard]] std::string to_csv(std::span<const Report> reports);
+// A page of its own, which needs nothing but a browser.
+[[nodiscard]] std::string to_html(std::span<const Report> reports);
+// HdrHistogram's text, in microseconds.
+[[nodiscard]] std::string to_hgrm(const Histogram& latency_ns);
 
 }  // namespace synod::bench

@@ -1,8 +1,11 @@
 // A report for scripts.
+#include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "bench/commit.h"
+#include "bench/percentiles.h"
 #include "bench/report.h"
 
 namespace synod::bench {
@@ -53,6 +56,23 @@ Json to_json(const Timeline& timeline) {
           {"latency_max_us", std::move(latency_max_us)}};
 }
 
+// Pairs of a percentage and microseconds.
+Json curve_of(const Histogram& latency_ns) {
+  Json points = Json::array();
+  for (const PercentileStep& step : percentile_steps(latency_ns)) {
+    const std::uint64_t value_ns = std::min(step.value_ns, latency_ns.max());
+    points.push_back({std::round(step.percent * 1e9) / 1e9, rounded(static_cast<double>(value_ns) / 1000)});
+  }
+  return points;
+}
+
+// Pairs of a bar's upper end in microseconds and its count. The first bar is as wide as the others.
+Json bars_of(const Histogram& latency_ns) {
+  Json bars = Json::array();
+  for (const Bar& bar : log_bars(latency_ns)) bars.push_back({rounded(bar.upper_ns / 1000), bar.count});
+  return bars;
+}
+
 // What is the same for the run and for a rung of the ladder.
 void put_load(Json& json, const Run& run, const Report& report) {
   json["appends_per_second"] = rounded(run.appends_per_second());
@@ -77,12 +97,58 @@ void put_outcome(Json& json, const Run& run) {
   json["messages_resent"] = run.counters.resent;
 }
 
+void put_curves(Json& json, const Run& run) {
+  json["percentiles"] = curve_of(run.result.latency_ns);
+  json["histogram"] = bars_of(run.result.latency_ns);
+}
+
 Json to_json(const Rung& rung, const Report& report) {
   Json json = {{"share", rung.share}};
   put_load(json, rung.run, report);
   put_outcome(json, rung.run);
   json["keeps_up"] = rung.run.keeps_up();
+  put_curves(json, rung.run);
   return json;
+}
+
+Json to_json(const Environment& environment) {
+  Json json = Json::object();
+  for (const Fact& fact : environment) json[std::string(fact.key)] = fact.value;
+  return json;
+}
+
+Json to_json(const Failure& failure) {
+  return {{"killed", failure.killed.value()},
+          {"at_seconds", rounded(failure.at_seconds)},
+          {"rate_before", rounded(failure.rate_before)},
+          {"outage_seconds", rounded(failure.outage_seconds)},
+          {"recovery_seconds", failure.recovered ? Json(rounded(failure.recovery_seconds)) : Json(nullptr)},
+          {"errors", failure.errors}};
+}
+
+Json to_json(const std::vector<StageTime>& stages) {
+  Json list = Json::array();
+  for (const StageTime& stage : stages) {
+    list.push_back({{"name", stage.name}, {"p50_us", rounded(stage.p50_us)}, {"mean_us", rounded(stage.mean_us)}});
+  }
+  return list;
+}
+
+Json to_json(const Comparison& against) {
+  Json changes = Json::array();
+  for (const Change& change : against.changes) {
+    changes.push_back({{"figure", change.figure},
+                       {"old", rounded(change.before)},
+                       {"new", rounded(change.now)},
+                       {"ratio", number_or_null(change.ratio())}});
+  }
+  return {{"path", against.path},
+          {"commit", against.commit},
+          {"time_utc", against.time_utc},
+          {"comparable", against.is_comparable()},
+          {"differences", against.differences},
+          {"cautions", against.cautions},
+          {"changes", std::move(changes)}};
 }
 
 void put_details(Json& json, const Report& report) {
@@ -95,22 +161,16 @@ void put_details(Json& json, const Report& report) {
   json["peak"] = number_or_null(report.peak);
   json["ladder"] = Json::array();
   for (const Rung& rung : report.ladder) json["ladder"].push_back(to_json(rung, report));
-  json["stages"] = Json::array();
-  for (const StageTime& stage : report.stages) {
-    json["stages"].push_back({{"name", stage.name},
-                              {"mean_us", rounded(stage.mean_us)},
-                              {"p50_us", rounded(stage.p50_us)},
-                              {"p99_us", rounded(stage.p99_us)}});
-  }
+  json["stages"] = to_json(report.stages);
+  json["failure"] = report.failure ? to_json(*report.failure) : Json(nullptr);
   json["timeline"] = to_json(report.run.result.timeline);
+  put_curves(json, report.run);
 }
 
-}  // namespace
-
-std::string to_json(const Report& report) {
+Json to_json(const Report& report) {
   Json json;
   json["bench"] = name(report.options.measure);
-  const bool has_run = report.options.measure != Measure::floor;
+  const bool has_run = report.has_run();
   if (has_run) put_load(json, report.run, report);
   json["cut_short"] = report.cut_short.empty() ? Json(nullptr) : Json(report.cut_short);
   json["floor_us"] = to_json(report.floors);
@@ -127,7 +187,52 @@ std::string to_json(const Report& report) {
   json["commit"] = commit;
   json["floors"] = {{"wire", to_json(report.floors.wire)}, {"device", to_json(report.floors.device)}};
   json["notes"] = report.notes;
-  return json.dump(2);
+  json["against"] = report.against ? to_json(*report.against) : Json(nullptr);
+  return json;
+}
+
+// Where the list that opens at `begin` ends, if there are only numbers and lists of them in it.
+std::optional<std::size_t> end_of_numbers(std::string_view text, std::size_t begin) {
+  std::size_t depth = 0;
+  for (std::size_t i = begin; i < text.size(); ++i) {
+    if (text[i] == '{' || text[i] == '"') return std::nullopt;
+    if (text[i] == '[') ++depth;
+    if (text[i] == ']' && --depth == 0) return i;
+  }
+  return std::nullopt;
+}
+
+// Puts lists of numbers into a line each: curves would have a line for every number.
+std::string with_short_lists(std::string_view text) {
+  std::string result;
+  bool is_quoted = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const bool is_escaped = is_quoted && text[i] == '\\';
+    if (is_escaped) result += text[i++];
+    if (text[i] == '"' && !is_escaped) is_quoted = !is_quoted;
+    const auto end = text[i] == '[' && !is_quoted ? end_of_numbers(text, i) : std::nullopt;
+    if (end) std::ranges::copy_if(text.substr(i, *end - i), std::back_inserter(result), [](char c) { return c > ' '; });
+    i = end.value_or(i);
+    result += text[i];
+  }
+  return result;
+}
+
+}  // namespace
+
+std::string to_json(std::span<const Report> reports) {
+  Json json;
+  if (reports.size() == 1) {
+    json = to_json(reports.front());
+    json["environment"] = to_json(reports.front().environment);
+  } else {
+    json["bench"] = "sweep";
+    json["environment"] = reports.empty() ? Json(nullptr) : to_json(reports.front().environment);
+    json["runs"] = Json::array();
+    for (const Report& report : reports) json["runs"].push_back(to_json(report));
+  }
+  // Bytes that are no text come from file names at most: they are replaced.
+  return with_short_lists(json.dump(2, ' ', false, Json::error_handler_t::replace));
 }
 
 }  // namespace synod::bench

@@ -76,6 +76,17 @@ std::string stage_lines(const Report& report) {
   return text;
 }
 
+std::string failure_lines(const Report& report) {
+  if (!report.failure) return "";
+  const Failure& failure = *report.failure;
+  const std::string recovery = failure.recovered
+                                   ? fmt::format("90 % of the rate again after {:.0f} ms", failure.recovery_seconds * 1000)
+                                   : "not recovered";
+  return line("failure", fmt::format("leader {} killed after {:.1f} s at {} appends/s: no answer for {:.0f} ms, {}, {} errors",
+                                     failure.killed.value(), failure.at_seconds, grouped(failure.rate_before),
+                                     failure.outage_seconds * 1000, recovery, failure.errors));
+}
+
 std::string ladder_lines(const Report& report) {
   if (!report.peak) return "";
   std::string text = line("peak", fmt::format("{} appends/s in an open loop", grouped(*report.peak)));
@@ -117,10 +128,27 @@ std::string detail_lines(const Report& report) {
   return text;
 }
 
-}  // namespace
+std::string against_lines(const Comparison& against) {
+  std::string text = line("against", fmt::format("{} ({}, {})", against.path, against.commit, against.time_utc));
+  for (const std::string& difference : against.differences) text += line("", "not comparable: " + difference);
+  for (const Change& change : against.changes) {
+    const auto ratio = change.ratio();
+    text += line("", fmt::format("{:<20} {:>14.3f} -> {:>14.3f}   x {}", change.figure, change.before, change.now,
+                                 ratio ? fmt::format("{:.3f}", *ratio) : "-"));
+  }
+  for (const std::string& caution : against.cautions) text += line("", "compare ratios, not times: " + caution);
+  return text;
+}
 
-std::string to_table(const Report& report) {
-  const bool has_run = report.options.measure != Measure::floor;
+std::string machine_line(const Environment& environment) {
+  const auto fact = [&](std::string_view key) { return value_of(environment, key); };
+  return line("machine",
+              fmt::format("{}, {} cores, {}, hypervisor {}, governor {}, isolated {}, {} build", fact("cpu"), fact("cores"),
+                          fact("kernel"), fact("hypervisor"), fact("governor"), fact("isolated"), fact("build")));
+}
+
+std::string table_of(const Report& report) {
+  const bool has_run = report.has_run();
   std::string text;
   if (!report.cut_short.empty()) text += fmt::format("PARTIAL: {}\n", report.cut_short);
   if (has_run) {
@@ -130,7 +158,7 @@ std::string to_table(const Report& report) {
                               microseconds(latency_us(report.run.result.latency_ns).p50), microseconds(*report.floors.total_us()))
                 : fmt::format("append p50 {} us (no floor to compare with)\n",
                               microseconds(latency_us(report.run.result.latency_ns).p50));
-    text += run_lines(report) + stage_lines(report) + ladder_lines(report);
+    text += run_lines(report) + stage_lines(report) + failure_lines(report) + ladder_lines(report);
   }
   text += floor_lines(report.floors);
   if (has_run) text += detail_lines(report);
@@ -138,8 +166,18 @@ std::string to_table(const Report& report) {
                                       report.options.ack, report.port));
   text += line("disk", fmt::format("{}{}", report.device, report.device_stable ? "" : " (NOT durable)"));
   text += line("cores", report.cpu_layout);
+  text += machine_line(report.environment);
   text += line("commit", commit);
   for (const std::string& note : report.notes) text += line("note", note);
+  if (report.against) text += against_lines(*report.against);
+  return text;
+}
+
+}  // namespace
+
+std::string to_table(std::span<const Report> reports) {
+  std::string text;
+  for (const Report& report : reports) text += (text.empty() ? "" : "\n") + table_of(report);
   return text;
 }
 

@@ -43,10 +43,17 @@ Result<> measure_cluster(Report& report, const CpuLayout& cpu, const Directory* 
   return done;
 }
 
+// A fault after the first figures cuts the report short; it does not throw them away.
+Result<> keep_what_is_there(const Result<>& done, Report& report) {
+  if (done || report.run.result.latency_ns.count() == 0) return done;
+  if (report.cut_short.empty()) report.cut_short = done.error().text;
+  return {};
+}
+
 }  // namespace
 
 Result<Report> run(const Options& options, Watch& watch) {
-  Report report{.options = options};
+  Report report{.options = options, .environment = read_environment()};
   report.cpu = choose_cores();
   report.replicas = options.replicas;
   std::unique_ptr<Directory> directory;
@@ -71,14 +78,14 @@ Result<Report> run(const Options& options, Watch& watch) {
     report.device_stable = report.floors.device_stable;
     report.cpu_layout = fmt::format("bare nodes on core {}, client on core {}", report.cpu.replica_core, report.cpu.client_core);
   } else {
-    if (auto measured = measure_cluster(report, report.cpu, directory.get(), watch); !measured)
-      return std::unexpected(measured.error());
+    auto measured = measure_cluster(report, report.cpu, directory.get(), watch);
+    if (auto kept = keep_what_is_there(measured, report); !kept) return std::unexpected(kept.error());
     if (directory) directory->clear();
     watch.stage = Stage::floors;
   }
   if (!report.cut_short.empty()) return report;
-  if (replica::stop_requested) return fail("interrupted");
-  if (auto added = add_floors(report.floors, options, report.cpu, path); !added) return std::unexpected(added.error());
+  Result<> again = replica::stop_requested ? Result<>(fail("interrupted")) : add_floors(report.floors, options, report.cpu, path);
+  if (auto kept = keep_what_is_there(again, report); !kept) return std::unexpected(kept.error());
   watch.stage = Stage::done;
   return report;
 }

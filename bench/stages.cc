@@ -90,8 +90,8 @@ std::vector<StageTime> StageRecorder::times() const {
   if (count() == 0) return times;
   for (std::size_t i = 0; i < part_count; ++i) {
     times.push_back({.name = names[i],
-                     .mean_us = sums_ns_[i] / static_cast<double>(count()) / 1000,
                      .p50_us = static_cast<double>(parts_[i].percentile(50)) / 1000,
+                     .mean_us = sums_ns_[i] / static_cast<double>(count()) / 1000,
                      .p99_us = static_cast<double>(parts_[i].percentile(99)) / 1000});
   }
   return times;

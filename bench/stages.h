@@ -17,8 +17,8 @@ namespace synod::bench {
 
 struct StageTime {
   std::string name;
-  double mean_us = 0;
   double p50_us = 0;
+  double mean_us = 0;
   double p99_us = 0;
 };
 

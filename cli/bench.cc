@@ -1,6 +1,8 @@
 // synod bench: latency, throughput, and the floors beneath them.
 #include <fmt/format.h>
 
+#include "bench/outputs.h"
+#include "bench/plan.h"
 #include "bench/run.h"
 #include "cli/command.h"
 #include "replica/stop.h"
@@ -15,9 +17,19 @@ struct Bench {
   bool processes = false;
   bool no_verify = false;
   std::string format = "table";
+  bench::OutputPaths outputs;
+  std::string against;
+  std::string workload;
+  std::vector<std::string> sweeps;
 
   void add_to(CLI::App& command);
+  void add_plan_to(CLI::App& command);
+  void add_reports_to(CLI::App& command);
   [[nodiscard]] int run() const;
+
+ private:
+  [[nodiscard]] Result<bench::Plan> plan() const;
+  [[nodiscard]] int report(std::span<const bench::Report> reports, bench::Outputs& files) const;
 };
 
 void Bench::add_to(CLI::App& command) {
@@ -44,27 +56,101 @@ void Bench::add_to(CLI::App& command) {
   command.add_option("--seed", options.seed, "of random arrivals")->capture_default_str();
   command.add_option("--seconds", options.seconds, "how long to measure, after a warm-up")->capture_default_str();
   command.add_flag("--no-verify", no_verify, "do not read everything back");
-  add_format_option(command, format);
+  if (options.measure != bench::Measure::floor) add_plan_to(command);
+  add_reports_to(command);
 }
 
-int Bench::run() const {
+void Bench::add_plan_to(CLI::App& command) {
+  command.add_flag("--kill-leader", options.kill_leader, "kill the leader's process in the middle (with --processes)");
+  command.add_option("--wal", options.wal, "entry sizes: what the commits of this PostgreSQL WAL segment flush (plain or zstd)");
+  command.add_option("--workload", workload, "a TOML file of options; lists are swept over (bench/workloads)");
+  command.add_option("--sweep", sweeps, "KEY=VALUE,VALUE,...: every combination is measured; may be repeated");
+}
+
+void Bench::add_reports_to(CLI::App& command) {
+  command.add_option("--format", format, "of the report on stdout: table, json or csv")
+      ->check(CLI::IsMember({"table", "json", "csv"}))
+      ->capture_default_str();
+  command.add_option("--json", outputs.json, "write the report to this file too");
+  command.add_option("--csv", outputs.csv, "the same as CSV");
+  command.add_option("--html", outputs.html, "the same as a page with charts, to open in a browser");
+  if (options.measure == bench::Measure::floor) return;
+  command.add_option("--hgrm", outputs.hgrm, "latency as HdrHistogram prints it");
+  command.add_option("--against", against, "an older JSON report to compare with");
+}
+
+// stdout, as asked for.
+void print(std::span<const bench::Report> reports, std::string_view format) {
+  if (format == "json") {
+    fmt::print("{}\n", bench::to_json(reports));
+  } else {
+    fmt::print("{}", format == "csv" ? bench::to_csv(reports) : bench::to_table(reports));
+  }
+}
+
+Result<bench::Plan> Bench::plan() const {
   bench::Options asked = options;
   if (processes) asked.where = bench::Where::processes;
   if (!asked.addresses.empty()) asked.where = bench::Where::cluster;
   asked.verify = !no_verify;
-  const auto complete = bench::complete(asked);
-  if (!complete) return usage(complete.error().text);
+  bench::WorkloadFile file;
+  if (!workload.empty()) {
+    auto loaded = bench::load_workload(workload);
+    if (!loaded) return std::unexpected(loaded.error());
+    file = *std::move(loaded);
+  }
+  for (const std::string& text : sweeps) {
+    auto sweep = bench::parse_sweep(text);
+    if (!sweep) return std::unexpected(sweep.error());
+    file.sweeps.push_back(*std::move(sweep));
+  }
+  return bench::make_plan(asked, file.title, file.sweeps);
+}
+
+// What was measured, also when something failed on the way.
+int Bench::report(std::span<const bench::Report> reports, bench::Outputs& files) const {
+  print(reports, format);
+  if (auto written = files.write(reports); !written) return failed(written.error().text);
+  for (const bench::Report& report : reports) {
+    if (!report.cut_short.empty()) return failed(report.cut_short + ": what was measured until then is in the report");
+    if (report.is_verified == false) return failed("what was read back is not what was written: see the report");
+  }
+  return finish_output(exit_done);
+}
+
+// What cannot be read or written is said before the run, not after it.
+int Bench::run() const {
+  const auto plan = this->plan();
+  if (!plan) return usage(plan.error().text);
+  std::optional<bench::OldReport> before;
+  if (!against.empty()) {
+    auto read = bench::read_report(against);
+    if (!read) return usage(read.error().text);
+    before = *std::move(read);
+  }
+  auto files = bench::Outputs::open(outputs);
+  if (!files) return usage(files.error().text);
   replica::stop_on_signals();
   bench::Watch watch;
-  const auto report = [&] {
+  std::vector<bench::Report> reports;
+  std::string error;
+  {
     const bench::ProgressLine line(watch);
-    return bench::run(*complete, watch);
-  }();
-  if (!report) return failed(report.error().text);
-  fmt::print("{}{}", format == "json" ? bench::to_json(*report) : bench::to_table(*report), format == "json" ? "\n" : "");
-  if (!report->cut_short.empty()) return failed(report->cut_short + ": what was measured until then is in the report");
-  if (report->is_verified == false) return failed("what was read back is not what was written: see the report");
-  return finish_output(exit_done);
+    for (const bench::Point& point : plan->points) {
+      if (!point.name.empty()) watch.set_part(fmt::format("{} of {}: {}", reports.size() + 1, plan->points.size(), point.name));
+      auto report = bench::run(point.options, watch);
+      if (!report) {
+        error = report.error().text;
+        break;
+      }
+      if (before) report->against = bench::compare(*before, *report);
+      reports.push_back(*std::move(report));
+      if (!reports.back().cut_short.empty()) break;
+    }
+  }
+  if (reports.empty()) return failed(error);
+  const int done = report(reports, *files);
+  return error.empty() ? done : failed(error + ": the measurements before it are in the report");
 }
 
 }  // namespace

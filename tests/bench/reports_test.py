@@ -1,0 +1,104 @@
+"""The reports of a real run of `synod bench`, and what it says before a run that could not be reported.
+
+  reports_test.py SYNOD
+"""
+
+import csv
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import unittest
+
+SYNOD = ""
+RUN = ("bench", "latency", "--data", "memory", "--replicas", "1", "--seconds", "0.3")
+
+
+def run(*args):
+    return subprocess.run([SYNOD, *args], capture_output=True, text=True, timeout=120)
+
+
+class Reports(unittest.TestCase):
+    def setUp(self):
+        self.directory = tempfile.mkdtemp(prefix="synod-bench-", dir=os.environ.get("TMPDIR", "/var/tmp"))
+
+    def tearDown(self):
+        shutil.rmtree(self.directory)
+
+    def path(self, name):
+        return os.path.join(self.directory, name)
+
+    def read(self, name):
+        with open(self.path(name), encoding="utf-8") as file:
+            return file.read()
+
+    def write(self, name, text):
+        with open(self.path(name), "w", encoding="utf-8") as file:
+            file.write(text)
+        return self.path(name)
+
+    def assert_refused(self, done, *words):
+        """Exit code 2 and one line, from before the run: it would have shown its progress."""
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertEqual(len(done.stderr.strip().split("\n")), 1, done.stderr)
+        for word in words:
+            self.assertIn(word, done.stderr)
+        self.assertEqual(done.stdout, "")
+
+    def test_every_form_tells_of_the_same_run(self):
+        files = [f"--{form}={self.path('r.' + form)}" for form in ("json", "csv", "hgrm", "html")]
+        done = run(*RUN, *files, "--format", "json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        report = json.loads(done.stdout)
+        self.assertEqual(json.loads(self.read("r.json")), report)
+        rows = list(csv.DictReader(self.read("r.csv").splitlines()))
+        self.assertEqual(len(rows), 1)
+        self.assertEqual(float(rows[0]["p99_us"]), report["latency_us"]["p99"])
+        count = sum(bar[1] for bar in report["histogram"])
+        self.assertIn(f"Total count    = {count:12}]", self.read("r.hgrm"))
+        self.assertEqual(report["percentiles"][-1], [100.0, report["latency_us"]["max"]])
+        page = self.read("r.html")
+        self.assertEqual(json.loads(re.search(r"id='report'>(.*?)</script>", page, re.DOTALL)[1]), report)
+        self.assertNotRegex(page, r"https?://")
+        for key, value in report["environment"].items():
+            self.assertTrue(value, key)
+        self.assertEqual(sorted(os.listdir(self.directory)), ["r.csv", "r.hgrm", "r.html", "r.json"])
+
+        again = run(*RUN, "--against", self.path("r.json"))
+        self.assertEqual(again.returncode, 0, again.stderr)
+        self.assertRegex(again.stdout, r"ratio_to_floor +[0-9.]+ -> +[0-9.]+   x ")
+        other = run(*RUN, "--payload", "256", "--against", self.path("r.json"), "--format", "json")
+        self.assertEqual(json.loads(other.stdout)["against"]["differences"], ["payload_bytes was 128, is 256"])
+
+    def test_what_cannot_be_written_or_read_is_said_before_the_run(self):
+        old = self.write("old.html", "old")
+        for form in ("json", "csv", "hgrm", "html"):
+            self.assert_refused(run(*RUN, f"--{form}", self.path("no/place")), "cannot write", "No such file or directory")
+        self.assert_refused(run(*RUN, "--html", old, "--json", self.directory), "it is a directory")
+        self.assert_refused(run(*RUN, "--against", self.path("absent")), "cannot read", "No such file or directory")
+        self.assert_refused(run(*RUN, "--html", old, "--against", self.write("wrong.json", "{}")), "is not the JSON of a run")
+        self.assertEqual(self.read("old.html"), "old")
+        self.assertEqual(sorted(os.listdir(self.directory)), ["old.html", "wrong.json"])
+
+    def test_an_interrupted_run_keeps_what_it_has_and_says_so(self):
+        command = [SYNOD, *RUN[:-2], "--seconds", "10", "--json", self.path("r.json"), "--html", self.path("r.html")]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as bench:
+            # Said a second into the load; warm-up may last longer, and then there is little to report.
+            for line in bench.stderr:
+                if line.startswith("appending"):
+                    break
+            bench.send_signal(signal.SIGINT)
+            output, errors = bench.communicate(timeout=60)
+        self.assertEqual(bench.returncode, 1, errors)
+        self.assertTrue(output.startswith("PARTIAL: interrupted\n"), output)
+        self.assertEqual(json.loads(self.read("r.json"))["cut_short"], "interrupted")
+        self.assertIn("Partial.", self.read("r.html"))
+
+
+if __name__ == "__main__":
+    SYNOD = os.path.abspath(sys.argv.pop(1))
+    unittest.main()
