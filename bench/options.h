@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "wire/client.h"
 
 namespace synod::bench {
 
@@ -33,11 +34,17 @@ struct Options {
   double seconds = 5;
   bool verify = true;
 
+  // Of options that complete() has let through.
+  [[nodiscard]] wire::AckLevel ack_level() const { return *wire::ack_level_of(ack); }
   [[nodiscard]] bool diskless() const { return data == "memory"; }
 };
 
 // Fills what was left open, and refuses what cannot be measured.
 [[nodiscard]] Result<Options> complete(Options options);
+
+// What a failure may take although it was answered at this level; empty for those that lose nothing while a quorum of disks
+// lives.
+[[nodiscard]] const char* can_lose(wire::AckLevel level);
 
 // Which cores do what. With one core everything shares it.
 struct CpuLayout {

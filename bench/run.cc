@@ -24,6 +24,7 @@ constexpr double warmup_seconds_max = 0.5;
 constexpr double wire_floor_seconds = 0.4;
 constexpr double device_floor_seconds = 0.2;  // of each method
 constexpr std::uint64_t leader_wait_us = 15'000'000;
+constexpr std::uint64_t commit_wait_us = 5'000'000;  // for what was answered early
 constexpr std::uint64_t status_wait_us = 1'000'000;
 
 double warmup_seconds(const Options& options) {
@@ -121,6 +122,7 @@ class Client {
     Workload workload(link, payloads,
                       {.in_flight = options_.in_flight,
                        .payload_bytes = options_.payload_bytes,
+                       .ack = options_.ack_level(),
                        .rate = options_.rate,
                        .seconds = options_.seconds,
                        .warmup_seconds = warmup_seconds(options_),
@@ -162,10 +164,23 @@ class Client {
     }
   }
 
+  void note_level(std::uint64_t committed, std::uint64_t answered, std::uint64_t after_us) {
+    if (!wire::is_early(options_.ack_level())) return;
+    report_.notes.push_back(fmt::format("ack {}: {}", options_.ack, can_lose(options_.ack_level())));
+    report_.notes.push_back(fmt::format("early answers: {} appends answered, {} committed {:.1f} ms after the last answer",
+                                        answered, committed, static_cast<double>(after_us) / 1000));
+  }
+
   Result<> read_back(Link& link, const WorkloadResult& result, Lsn tail_before, Payloads& payloads) {
     watch_.stage = Stage::verifying;
-    const auto tail = link.tail(leader_wait_us);
+    const std::uint64_t answered_us = dataplane::now_us();
+    auto tail = link.tail(leader_wait_us);
+    // Early answers come before the commit. Whatever was answered must be committed all the same, and soon.
+    while (tail && *tail < tail_before + result.written.entries() && dataplane::now_us() < answered_us + commit_wait_us) {
+      tail = link.tail(leader_wait_us);
+    }
     if (!tail) return std::unexpected(tail.error());
+    note_level(*tail - tail_before, result.written.entries(), dataplane::now_us() - answered_us);
     const client::Peer leader = link.session().leader().target();
     const auto verified = verify(link, leader, result.written, payloads, watch_.progress);
     if (!verified) return std::unexpected(verified.error());

@@ -37,7 +37,7 @@ void Workload::submit(std::uint64_t now_ns) {
   const std::uint64_t target = std::min(due(now_ns), completed_ + options_.in_flight);
   for (std::size_t i = 0; i < submits_per_turn && submitted_ < target; ++i) {
     const std::uint64_t begin_ns = options_.rate == 0 ? now_ns : std::min(intended_ns(submitted_), now_ns);
-    if (!link_.session().try_append(payloads_.make(submitted_), now_ns / 1000)) return;
+    if (!link_.session().try_append(payloads_.make(submitted_), now_ns / 1000, options_.ack)) return;
     if (now_ns - begin_ns > late_ns_max && begin_ns >= measure_ns_) ++result_.late_sends;
     sent_ns_[submitted_ % options_.in_flight] = begin_ns;
     ++submitted_;

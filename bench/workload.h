@@ -19,6 +19,7 @@ namespace synod::bench {
 struct WorkloadOptions {
   std::size_t in_flight = 1;
   std::size_t payload_bytes = 128;
+  wire::AckLevel ack = wire::AckLevel::quorum;
   std::uint64_t rate = 0;  // appends a second; 0: closed loop
   double seconds = 5;
   double warmup_seconds = 0.5;

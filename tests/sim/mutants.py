@@ -30,6 +30,7 @@ def hunt(sim, name, seeds, jobs):
 BOUNDS = [
     ["--campaigns", "2"],
     ["--campaigns", "1", "--crashes", "1"],
+    ["--campaigns", "1", "--receipts"],
     ["--campaigns", "1", "--crashes", "1", "--slow-disks", "0", "--lost-middles"],
 ]
 
