@@ -263,14 +263,14 @@ void Engine::handle(std::size_t from, const wire::PeerMessage& message, const wi
   if (!follow(from, message, effects)) return;
   // Says "I have promised nothing above this ballot"; it is no promise itself and so waits for no disk. A replica that may have
   // forgotten a promise says only that it lives.
-  send(message.from, message.ballot, wire::HeartbeatAnswer{witness_.announced(), durable_slot_}, effects);
+  send(message.from, message.ballot, wire::HeartbeatAnswer{witness_.announced(), durable_slot_, first_lsn_}, effects);
   if (confirmed()) effects.sends[effects.sends.size() - 1].probe = message.probe;
 }
 
 void Engine::handle(std::size_t from, const wire::PeerMessage& message, const wire::HeartbeatAnswer& answer, BodyHandle,
                     Effects&) {
   if (message.ballot != proposer_.ballot() || !is_leader()) return;
-  receipts_.durable_to(from, answer.durable);
+  receipts_.durable_to(from, answer.durable, answer.first);
   answered_probes_[from] = std::max(answered_probes_[from], message.probe);
 }
 
@@ -351,9 +351,10 @@ void Engine::on_durable(PersistNumber durable, std::uint64_t sequence) {
   witness_.durable(durable, sequence);
 }
 
-void Engine::on_durable_slot(Slot slot) {
+void Engine::on_durable_slot(Slot slot, Lsn first) {
   durable_slot_ = slot;
-  receipts_.durable_to(place_, slot);
+  first_lsn_ = first;
+  receipts_.durable_to(place_, slot, first);
 }
 
 bool Engine::has_room(const Effects& effects) {

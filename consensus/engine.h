@@ -67,8 +67,9 @@ class Engine {
   [[nodiscard]] bool wants_body(const wire::PeerMessage& message) const;
   // `sequence`: of the newest durable block, 0 if the caller's journal has none (then this disk has no witnesses).
   void on_durable(PersistNumber durable, std::uint64_t sequence);
-  // Everything committed up to `slot` is on stable storage here: for the leader's appends with level `all` (rule 10).
-  void on_durable_slot(Slot slot);
+  // Everything committed up to `slot` is on stable storage here, but for entries below `first`, for which a peer's checkpoint
+  // stands: for the leader's appends with level `all` (rule 10).
+  void on_durable_slot(Slot slot, Lsn first = {});
   void on_tick(std::uint64_t now_us, Effects& effects);
   // Goes on with work that is ready; true if it should be called again after these effects are carried out.
   [[nodiscard]] bool pump(Effects& effects);
@@ -93,6 +94,8 @@ class Engine {
   // Rule 10: the highest slot that has reached this level, and all before it, too; for `all` and `quorum` it is committed
   // besides. Of early levels while leading; says nothing about what is chosen.
   [[nodiscard]] Slot reached(wire::AckLevel level);
+  // What lies below is not on every member's disk, whatever reached() says.
+  [[nodiscard]] Lsn held_by_all_from() const { return receipts_.held_from(); }
   // Rule 7: a probe that starts after this call. A read that asked for it may be answered once confirmed_probe() reaches it and
   // commit() has reached settled_slot().
   [[nodiscard]] Probe ask_probe();
@@ -235,6 +238,7 @@ class Engine {
   Slot highest_slot_;
   Slot trim_;
   Slot durable_slot_;  // see on_durable_slot
+  Lsn first_lsn_;
 
   std::array<wire::PromisedSlot, window_slots_max> report_{};  // the list of the promise in the current Effects
   ReplicaId leader_;                                           // as last heard; 0: unknown

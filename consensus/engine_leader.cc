@@ -162,10 +162,11 @@ void Engine::count_vote(std::size_t member, Ballot ballot, Slot slot, Checksum c
 }
 
 Slot Engine::reached(wire::AckLevel level) {
-  if (!is_leader() || level == wire::AckLevel::quorum) return commit();
+  if (level == wire::AckLevel::quorum) return commit();
+  if (!is_leader()) return Slot{};
   if (wire::is_early(level)) return receipts_.reached(level, proposer_, configuration_, place_);
-  const bool any_disk = mutant(Mutant::all_is_quorum);
-  return any_disk ? commit() : std::min(commit(), receipts_.durable_by_all(configuration_.size()));
+  if (mutant(Mutant::all_is_quorum)) return commit();
+  return std::min(commit(), receipts_.durable_by_all(configuration_.size()));
 }
 
 Probe Engine::ask_probe() {

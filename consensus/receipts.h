@@ -31,6 +31,7 @@ class Receipts {
     slots_.reset(commit);
     reached_.fill(commit);
     durable_.fill(Slot{});
+    first_ = Lsn{};
   }
   void advance() { slots_.advance(); }
 
@@ -44,8 +45,11 @@ class Receipts {
   [[nodiscard]] Slot reached(wire::AckLevel level, const Proposer& proposer, const Configuration& configuration,
                              std::size_t self);
 
-  // `member` says that everything committed up to `slot` is durable there.
-  void durable_to(std::size_t member, Slot slot) { durable_[member] = std::max(durable_[member], slot); }
+  // `member` says that everything committed up to `slot` is durable there, but for entries below `first`.
+  void durable_to(std::size_t member, Slot slot, Lsn first) {
+    durable_[member] = std::max(durable_[member], slot);
+    first_ = std::max(first_, first);
+  }
   // Its vote for `slot` in this ballot is durable; counted also after the slot is committed. One that overtakes another counts
   // for nothing here until the member says how far its disk is.
   void voted(std::size_t member, Slot slot) {
@@ -54,6 +58,9 @@ class Receipts {
   [[nodiscard]] Slot durable_by_all(std::size_t members) const {
     return *std::min_element(durable_.begin(), durable_.begin() + static_cast<std::ptrdiff_t>(members));
   }
+
+  // Some member's disk never held what lies below.
+  [[nodiscard]] Lsn held_from() const { return first_; }
 
   [[nodiscard]] Slot first() const { return slots_.first(); }
   // Of the proposals in [first open slot, next).
@@ -68,6 +75,7 @@ class Receipts {
   Window<ReceivedSlot> slots_;
   std::array<Slot, wire::ack_levels> reached_{};  // of the early levels; what was computed last
   std::array<Slot, members_max> durable_{};
+  Lsn first_;
 };
 
 }  // namespace synod::consensus

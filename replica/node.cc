@@ -236,7 +236,7 @@ void Node::poll_journal() {
       journal_->poll([this](const storage::ReadResult& result) { reads_.on_read(result, log_.tail()); });
   index_->set_durable(durable);
   engine_.on_durable(engine_durable(durable), journal_->told_sequence());
-  engine_.on_durable_slot(durable_slot());
+  engine_.on_durable_slot(durable_slot(), first_lsn_ > log_.trim() ? first_lsn_ : Lsn{});
   if (failed_ || !journal_->failed().has_value()) return;
   failed_ = true;
   say(fmt::format("the journal failed ({}): this replica votes no more; replace its disk", std::strerror(*journal_->failed())));

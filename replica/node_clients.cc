@@ -160,10 +160,11 @@ void Node::answer_appended(const AckWait& asked, AckLevel level, const Route& cl
   for (std::uint32_t i = 0; i < asked.count; ++i) {
     const Sequence sequence = asked.first + i;
     const auto lsn = sessions.lsn_of(asked.place, sequence);
-    if (!lsn.has_value()) {
+    const bool is_missing = level == AckLevel::all && lsn.has_value() && *lsn < engine_.held_by_all_from();
+    if (!lsn.has_value() || is_missing) {
       send_stretch();
       if (sequence > sessions.at(asked.place).last) return;
-      continue;  // older than the ring: a client never has so many in flight
+      continue;  // not on every disk, and never will be; or older than the ring: a client never has so many in flight
     }
     if (appended.count > 0 && appended.first_lsn + appended.count != *lsn) send_stretch();
     if (appended.count == 0) {

@@ -56,8 +56,9 @@ static_assert(Format<ReceivedFormat> && sizeof(ReceivedFormat) == 16);
 struct HeartbeatAnswerFormat {
   std::uint64_t sequence = 0;
   Slot durable;
+  Lsn first;
 };
-static_assert(Format<HeartbeatAnswerFormat> && sizeof(HeartbeatAnswerFormat) == 16);
+static_assert(Format<HeartbeatAnswerFormat> && sizeof(HeartbeatAnswerFormat) == 24);
 
 struct FetchFormat {
   Slot slot;
@@ -141,7 +142,7 @@ Decoded decode_payload(MessageType type, Bytes payload, std::span<PromisedSlot> 
     case MessageType::heartbeat:
       return decode_fixed<HeartbeatFormat>(payload, [](auto f) { return Heartbeat{f.sequence, f.heard}; });
     case MessageType::heartbeat_answer:
-      return decode_fixed<HeartbeatAnswerFormat>(payload, [](auto f) { return HeartbeatAnswer{f.sequence, f.durable}; });
+      return decode_fixed<HeartbeatAnswerFormat>(payload, [](auto f) { return HeartbeatAnswer{f.sequence, f.durable, f.first}; });
     case MessageType::fetch:
       return decode_fixed<FetchFormat>(payload, [](auto f) { return Fetch{f.slot, f.accepted, f.checksum}; });
     case MessageType::value: return decode_record_message<Value>(payload);
@@ -225,7 +226,7 @@ EncodedPayload encode_peer_payload(const PeerPayload& payload, std::span<std::by
           [&](const Nack& m) { return encode_fixed(MessageType::nack, m.refused.value(), scratch); },
           [&](const Heartbeat& m) { return encode_fixed(MessageType::heartbeat, HeartbeatFormat{m.sequence, m.heard}, scratch); },
           [&](const HeartbeatAnswer& m) {
-            return encode_fixed(MessageType::heartbeat_answer, HeartbeatAnswerFormat{m.sequence, m.durable}, scratch);
+            return encode_fixed(MessageType::heartbeat_answer, HeartbeatAnswerFormat{m.sequence, m.durable, m.first}, scratch);
           },
           [&](const Fetch& m) { return encode_fixed(MessageType::fetch, FetchFormat{m.slot, m.accepted, m.checksum}, scratch); },
           [&](const Value& m) { return encode_record(MessageType::value, m.record, scratch); },

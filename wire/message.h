@@ -99,10 +99,12 @@ struct Heartbeat {
 };
 
 // "I have promised nothing above `ballot`." probe: the one answered; 0: the sender lives and says nothing about its promises.
-// `durable`: every committed slot up to this one is on stable storage here (for appends that ask for `all`, rule 10).
+// For appends that ask for `all` (rule 10): every committed slot up to `durable` is on stable storage here, but for entries below
+// `first`, which this disk never held: a peer's checkpoint stands for them.
 struct HeartbeatAnswer {
   std::uint64_t sequence = 0;
   Slot durable;
+  Lsn first;
 };
 
 // Phase 1, a candidate asks for a value that a promise reported. ballot: the candidate's.

@@ -147,12 +147,21 @@ TEST_F(Levels, AllHearsOfAMemberThatCaughtUp) {
   EXPECT_EQ(reached(AckLevel::all), Slot(2)) << "never above what is committed here";
 }
 
+TEST_F(Levels, AllRemembersWhatACheckpointStandsForSomewhere) {
+  lead();
+  EXPECT_EQ(driver_->engine().held_by_all_from(), Lsn(0));
+  driver_->hear(3, driver_->engine().promised(), wire::HeartbeatAnswer{.durable = Slot(9), .first = Lsn(5)});
+  driver_->hear(2, driver_->engine().promised(), wire::HeartbeatAnswer{.durable = Slot(9)});
+  EXPECT_EQ(driver_->engine().held_by_all_from(), Lsn(5));
+}
+
 TEST_F(Levels, AFollowerSaysHowFarItsDiskIs) {
   Driver follower;
-  follower.engine().on_durable_slot(Slot(7));
+  follower.engine().on_durable_slot(Slot(7), Lsn(5));
   follower.hear(2, ballot_of(1, 2), wire::Heartbeat{});
   ASSERT_EQ(follower.count<wire::HeartbeatAnswer>(), 1U);
   EXPECT_EQ(std::get<wire::HeartbeatAnswer>(follower.sent<wire::HeartbeatAnswer>()[0].payload).durable, Slot(7));
+  EXPECT_EQ(std::get<wire::HeartbeatAnswer>(follower.sent<wire::HeartbeatAnswer>()[0].payload).first, Lsn(5));
 }
 
 TEST(Receipt, IsSaidWhenAskedForAndStaged) {

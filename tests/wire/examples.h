@@ -78,9 +78,10 @@ inline std::vector<MessageExample> message_examples() {
           00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
           00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
           05 00 00 00 00 00 00 00 06 00 00 00 00 00 00 00)"},
-      {MessageType::heartbeat_answer, HeartbeatAnswer{0x1122, Slot(7)}, R"(
+      {MessageType::heartbeat_answer, HeartbeatAnswer{0x1122, Slot(7), Lsn(5)}, R"(
           22 11 00 00 00 00 00 00
-          07 00 00 00 00 00 00 00)"},
+          07 00 00 00 00 00 00 00
+          05 00 00 00 00 00 00 00)"},
       {MessageType::fetch, Fetch{Slot(5), Ballot(1, ReplicaId(2)), Checksum(0xA1B2C3D4)}, R"(
           05 00 00 00 00 00 00 00
           02 00 01 00 00 00 00 00
