@@ -9,7 +9,7 @@ folders=(base wire consensus storage dataplane client replica bench cli tests)
 
 # What building and testing needs. libdpdk-dev brings the DPDK drivers (librte-net-*) that are loaded at run time.
 packages=(g++ meson ninja-build pkg-config libdpdk-dev liburing-dev libgtest-dev libbenchmark-dev libcli11-dev
-  libtomlplusplus-dev nlohmann-json3-dev libfmt-dev zstd python3)
+  libtomlplusplus-dev nlohmann-json3-dev libfmt-dev libzstd-dev zstd python3)
 # What only the tests in network namespaces need; they need root, and skip themselves without it.
 packages_root=(iproute2 iputils-ping)
 

@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
-#include "client/session.h"
+#include <numeric>
+
+#include "bench/link.h"
+#include "bench/wal_sizes.h"
 #include "dataplane/lcore.h"
 #include "wire/limits.h"
 
@@ -13,6 +16,7 @@ namespace {
 constexpr std::size_t in_flight_throughput = 1024;
 constexpr std::size_t replicas_max_box = 5;  // DPDK takes 32 ports a process
 constexpr double seconds_max = 3600;
+constexpr std::uint64_t rate_max = 50'000'000;  // no port here carries more
 
 }  // namespace
 
@@ -34,17 +38,62 @@ const char* name(Where where) {
   return "unknown";
 }
 
+const char* name(ArrivalKind kind) {
+  switch (kind) {
+    case ArrivalKind::closed: return "closed";
+    case ArrivalKind::constant: return "constant";
+    case ArrivalKind::poisson: return "poisson";
+  }
+  return "unknown";
+}
+
+namespace {
+
+// An open loop must not wait for answers.
+std::size_t default_in_flight(const Options& options) {
+  if (options.rate > 0) return client::entries_in_flight_limit;
+  return options.measure == Measure::throughput ? in_flight_throughput : 1;
+}
+
+Result<> check_load(const Options& options) {
+  if (options.clients == 0 || options.clients > clients_max) {
+    return fail(fmt::format("--clients {} is not possible: choose 1 to {}", options.clients, clients_max));
+  }
+  if (options.in_flight > client::entries_in_flight_limit) {
+    return fail(
+        fmt::format("--in-flight {} is not possible: choose 1 to {}", options.in_flight, client::entries_in_flight_limit));
+  }
+  if (options.rate > rate_max) {
+    return fail(fmt::format("--rate {} is not possible: choose 1 to {}, or leave it out", options.rate, rate_max));
+  }
+  if (options.poisson && options.rate == 0) return fail("--poisson needs a --rate: arrivals of a closed loop follow the answers");
+  if (options.ladder && (options.rate > 0 || options.measure != Measure::latency)) {
+    return fail("--ladder belongs to 'bench latency' without --rate: it finds the rates itself");
+  }
+  if (options.kill_leader && options.where != Where::processes) {
+    return fail(
+        "--kill-leader needs --processes: the replicas of a box are one process, and other clusters are not ours to kill");
+  }
+  return {};
+}
+
+}  // namespace
+
 Result<Options> complete(Options options) {
-  if (options.in_flight == 0) options.in_flight = options.measure == Measure::throughput ? in_flight_throughput : 1;
+  if (!options.wal.empty()) {
+    auto sizes = load_wal_sizes(options.wal);
+    if (!sizes) return std::unexpected(sizes.error());
+    const std::uint64_t sum = std::accumulate(sizes->begin(), sizes->end(), std::uint64_t{0});
+    options.payload_bytes = sum / sizes->size();
+    options.sizes = std::make_shared<const std::vector<std::uint32_t>>(*std::move(sizes));
+  }
+  if (options.in_flight == 0) options.in_flight = default_in_flight(options);
+  if (auto checked = check_load(options); !checked) return std::unexpected(checked.error());
   if (!wire::ack_level_of(options.ack)) {
     return fail(fmt::format("--ack {} is no acknowledgement level: choose memory, leader, one, quorum or all", options.ack));
   }
   if (options.payload_bytes == 0 || options.payload_bytes > entry_bytes_max) {
     return fail(fmt::format("--payload {} is not possible: choose 1 to {} bytes", options.payload_bytes, entry_bytes_max));
-  }
-  if (options.in_flight > client::entries_in_flight_limit) {
-    return fail(
-        fmt::format("--in-flight {} is not possible: choose 1 to {}", options.in_flight, client::entries_in_flight_limit));
   }
   const std::size_t replicas_max = options.where == Where::box ? replicas_max_box : members_max;
   if (options.replicas == 0 || options.replicas > replicas_max) {

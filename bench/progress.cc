@@ -1,3 +1,5 @@
+#include "bench/progress.h"
+
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -6,8 +8,6 @@
 #include <memory>
 #include <mutex>
 #include <thread>
-
-#include "bench/run.h"
 
 namespace synod::bench {
 
@@ -19,7 +19,7 @@ using Clock = std::chrono::steady_clock;
 constexpr auto refresh = 250ms;
 constexpr auto quiet_max = 1s;
 
-std::string describe(const Watch& watch) {
+std::string describe_stage(const Watch& watch) {
   switch (watch.stage.load()) {
     case Stage::starting: return "starting";
     case Stage::floors: return "measuring the floors";
@@ -31,6 +31,11 @@ std::string describe(const Watch& watch) {
     case Stage::done: return "done";
   }
   return "";
+}
+
+std::string describe(const Watch& watch) {
+  const std::string part = watch.part();
+  return part.empty() ? describe_stage(watch) : part + ": " + describe_stage(watch);
 }
 
 }  // namespace

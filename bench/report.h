@@ -1,34 +1,62 @@
-// What a bench found, for people and for scripts. The keys of the JSON object are a contract (docs/BENCHMARKS.md).
+// What a bench found. How it is shown is up to report_json, report_table and the others; the keys of the JSON object are a
+// contract (docs/BENCHMARKS.md).
 #pragma once
 
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "bench/floor.h"
+#include "bench/appender.h"
+#include "bench/floors.h"
 #include "bench/options.h"
+#include "bench/stages.h"
+#include "bench/workload.h"
 
 namespace synod::bench {
-
-// Both floors, measured before and after the run; what counts is the lower one of each.
-struct Floors {
-  std::vector<FloorTime> wire;    // one per measurement; empty: cannot be measured from here
-  std::vector<FloorTime> device;  // one per measurement and method; empty: diskless, or not from here
-  std::optional<std::string> device_name;
-  bool device_stable = false;
-  bool diskless = false;
-
-  [[nodiscard]] std::optional<double> wire_us() const;
-  [[nodiscard]] std::optional<double> device_us() const;
-  [[nodiscard]] std::optional<double> total_us() const;
-};
 
 struct Latency {
   double p50 = 0;
   double p90 = 0;
   double p99 = 0;
   double p999 = 0;
+  double p9999 = 0;
   double max = 0;
+};
+
+[[nodiscard]] Latency latency_us(const Histogram& latency_ns);
+
+// One load and what became of it.
+struct Run {
+  ArrivalKind arrivals = ArrivalKind::closed;
+  double rate = 0;  // wanted, of an open loop
+  WorkloadResult result;
+  AppenderCounters counters;
+  std::uint64_t elections = 0;        // ballots raised during the run
+  std::uint64_t packets_dropped = 0;  // by replicas, for any reason
+
+  [[nodiscard]] double appends_per_second() const;
+  [[nodiscard]] double entries_per_packet() const;
+  // No send was missed, nobody was told to wait: the cluster keeps up with an open loop.
+  [[nodiscard]] bool keeps_up() const;
+};
+
+// What a load saw of the leader's death.
+struct Failure {
+  ReplicaId killed;
+  double at_seconds = 0;        // into the measured time
+  double rate_before = 0;       // appends a second
+  double outage_seconds = 0;    // the longest time without an answer
+  double recovery_seconds = 0;  // until a tenth of a second brought 90 % of the rate before
+  bool recovered = false;
+  std::uint64_t errors = 0;
+};
+
+[[nodiscard]] Failure failure_of(ReplicaId killed, const WorkloadResult& result);
+
+// A rung of the ladder of load.
+struct Rung {
+  double share = 0;  // of the peak
+  Run run;
 };
 
 struct Report {
@@ -41,23 +69,17 @@ struct Report {
   std::size_t replicas = 0;
   Floors floors;
 
-  double seconds = 0;
-  std::uint64_t appended = 0;  // in the measured seconds
-  Latency latency_us;
-  std::uint64_t errors = 0;
-  double entries_per_packet = 0;
-  std::uint64_t elections = 0;        // ballots raised during the run
-  std::uint64_t packets_dropped = 0;  // by replicas, for any reason
-  std::uint64_t late_sends = 0;
-  std::uint64_t busy = 0;
-  std::uint64_t resent = 0;
+  Run run;
+  std::vector<StageTime> stages;  // of a load of its own behind the run: stamps cost time
+  std::optional<Failure> failure;
+  std::optional<double> peak;  // appends a second: the highest rate that the cluster kept up with
+  std::vector<Rung> ladder;
 
-  std::optional<bool> verified;       // nothing: not asked for
-  std::uint64_t entries_written = 0;  // with warm-up
-  std::uint64_t entries_verified = 0;
+  std::optional<bool> is_verified;  // nothing: not asked for
+  Verified verified;
   std::vector<std::string> notes;  // what a reader must know to judge the figures
+  std::string cut_short;           // why the figures are not all there
 
-  [[nodiscard]] double appends_per_second() const;
   [[nodiscard]] std::optional<double> ratio_to_floor() const;
 };
 

@@ -3,10 +3,12 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "bench/link.h"
 #include "bench/options.h"
+#include "replica/stage_trace.h"
 
 namespace synod::bench {
 
@@ -20,6 +22,12 @@ class Target {
   [[nodiscard]] virtual std::string device() const = 0;
   [[nodiscard]] virtual bool device_stable() const = 0;
   [[nodiscard]] virtual std::string cpu_layout() const = 0;
+  // Of replicas in this process: the steps of slots, to be enabled while they are wanted.
+  [[nodiscard]] virtual std::vector<replica::StageTrace*> traces() { return {}; }
+  // Kills a replica, as a crash would. Only of processes that were started here.
+  [[nodiscard]] virtual Result<> kill(ReplicaId) {
+    return fail("only replicas that run as processes can be killed: use --processes");
+  }
   // Something that went wrong since the start, e.g. a process that died.
   [[nodiscard]] virtual Result<> check() = 0;
 };

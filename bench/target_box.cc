@@ -35,6 +35,7 @@ class BoxTarget final : public Target {
     box.memory_bytes = options_.capacity_bytes;
     box.touch_memory = bench.diskless();
     box.client_links = true;
+    box.trace = true;
     if (!bench.diskless()) {
       if (auto formatted = format(box); !formatted) return formatted;
     }
@@ -69,6 +70,11 @@ class BoxTarget final : public Target {
                        cpu.client_core);
   }
   Result<> check() override { return {}; }
+  [[nodiscard]] std::vector<replica::StageTrace*> traces() override {
+    std::vector<replica::StageTrace*> traces;
+    for (const auto& trace : box_->traces()) traces.push_back(trace.get());
+    return traces;
+  }
 
  private:
   [[nodiscard]] Result<> format(const replica::BoxOptions& box) const {

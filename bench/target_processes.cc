@@ -44,9 +44,15 @@ class ProcessesTarget final : public Target {
   }
   Result<> check() override {
     for (std::size_t place = 0; place < cluster_.size(); ++place) {
-      if (cluster_.is_running(place)) continue;
+      if (cluster_.is_running(place) || killed_ == place) continue;
       return fail(fmt::format("replica {} ended: {}", place + 1, cluster_.last_line(place)));
     }
+    return {};
+  }
+
+  Result<> kill(ReplicaId replica) override {
+    killed_ = replica.value() - std::size_t{1};
+    cluster_.kill(*killed_);
     return {};
   }
 
@@ -65,6 +71,7 @@ class ProcessesTarget final : public Target {
   replica::LocalCluster cluster_;
   std::vector<client::Peer> peers_;
   std::unique_ptr<dataplane::UdpPort> port_;
+  std::optional<std::size_t> killed_;  // its place
   std::string device_ = "memory";
   bool stable_ = false;
 };

@@ -1,8 +1,8 @@
 #include "bench/verify.h"
 
 #include <fmt/format.h>
-#include <sched.h>
 
+#include <algorithm>
 #include <array>
 
 #include "replica/stop.h"
@@ -11,15 +11,18 @@ namespace synod::bench {
 
 namespace {
 
-constexpr std::uint64_t piece_entries = 1024;  // of one stretch, read by one call after the other
+constexpr std::uint64_t piece_entries = 1024;  // read by one call after the other
 constexpr std::uint32_t read_bytes = 64U << 10;
 constexpr std::uint64_t read_timeout_us = 5'000'000;
 constexpr std::uint64_t stuck_ns_max = 10'000'000'000;
 
-class Verifier {
+class Reader {
  public:
-  Verifier(Link& link, const client::Peer& replica, const Written& written, Payloads& payloads, Progress& progress)
-      : link_(link), replica_(replica), written_(written), payloads_(payloads), progress_(progress) {}
+  Reader(Link& link, Written& written, Payloads& payloads, Progress& progress)
+      : link_(link), replica_(link.leader()), stretches_(written.sorted()), payloads_(payloads), progress_(progress) {
+    verified_.written = written.entries();
+    verified_.wrong = written.overlaps();
+  }
 
   Result<Verified> run() {
     const std::uint64_t begin_ns = dataplane::now_ns();
@@ -47,13 +50,14 @@ class Verifier {
   }
 
  private:
+  // What one call reads: lsn .. end - 1, of which the next entry of ours is entry `taken` of a stretch.
   struct Piece {
-    std::uint64_t number = 0;
     Lsn lsn;
-    std::uint64_t count = 0;
+    Lsn end;
+    std::size_t stretch = 0;
+    std::uint64_t taken = 0;
   };
 
-  // Takes the answer of one call and lets it read on. False: there is nothing left for it.
   Result<bool> proceed(std::size_t place, std::uint64_t now_ns) {
     client::Call& call = link_.calls()[place];
     Piece& piece = pieces_[place];
@@ -65,35 +69,42 @@ class Verifier {
       return fail(fmt::format("cannot read back from LSN {}: {}", piece.lsn.value(), why));
     }
     call.cancel();
-    if (piece.count == 0 && !next(piece)) return false;
-    call.start_read(link_.session().next_request(), piece.lsn, piece.lsn + piece.count, read_bytes, replica_, now_ns / 1000,
-                    read_timeout_us);
+    if (piece.lsn == piece.end && !next(piece)) return false;
+    call.start_read(link_.next_request(), piece.lsn, piece.end, read_bytes, replica_, now_ns / 1000, read_timeout_us);
     return true;
   }
 
   void take(Piece& piece, const wire::ReadAnswer& answer, Bytes entries) {
     if (answer.from != piece.lsn) return;
-    for (std::uint32_t i = 0; i < answer.count && piece.count > 0; ++i) {
+    for (std::uint32_t i = 0; i < answer.count && piece.lsn < piece.end; ++i) {
       const wire::EntrySplit split = wire::split_entry(entries);
-      if (payloads_.matches(piece.number, split.payload))
-        ++verified_.entries;
-      else
-        ++verified_.wrong;
+      compare(piece, split.payload);
       entries = split.rest;
-      ++piece.number;
       ++piece.lsn;
-      --piece.count;
     }
   }
 
+  void compare(Piece& piece, Bytes payload) {
+    const Stretch& stretch = stretches_[piece.stretch];
+    if (piece.lsn != stretch.lsn + piece.taken) return;  // another client's
+    const EntryKey key{stretch.key.client, stretch.key.number + piece.taken};
+    ++(payloads_.matches(key, payload) ? verified_.entries : verified_.wrong);
+    if (++piece.taken < stretch.count) return;
+    ++piece.stretch;
+    piece.taken = 0;
+  }
+
+  // The next piece: it begins with an entry of ours, and ends before the next gap that is as long as a piece.
   bool next(Piece& piece) {
-    const auto& stretches = written_.stretches();
-    if (stretch_ == stretches.size()) return false;
-    const Stretch& stretch = stretches[stretch_];
-    const std::uint64_t count = std::min(piece_entries, stretch.count - taken_);
-    piece = {stretch.number + taken_, stretch.lsn + taken_, count};
-    taken_ += count;
-    if (taken_ == stretch.count) {
+    if (stretch_ == stretches_.size()) return false;
+    const Stretch& first = stretches_[stretch_];
+    piece = {.lsn = first.lsn + taken_, .end = first.lsn + taken_, .stretch = stretch_, .taken = taken_};
+    const Lsn limit = piece.lsn + piece_entries;
+    while (stretch_ < stretches_.size() && stretches_[stretch_].lsn < limit) {
+      const Stretch& stretch = stretches_[stretch_];
+      piece.end = std::min(limit, stretch.lsn + stretch.count);
+      taken_ = piece.end - stretch.lsn;
+      if (taken_ < stretch.count) return true;
       ++stretch_;
       taken_ = 0;
     }
@@ -101,8 +112,8 @@ class Verifier {
   }
 
   Link& link_;
-  const client::Peer& replica_;
-  const Written& written_;
+  client::Peer replica_;
+  const std::vector<Stretch>& stretches_;
   Payloads& payloads_;
   Progress& progress_;
   std::array<Piece, Link::calls_max> pieces_{};
@@ -114,8 +125,8 @@ class Verifier {
 
 }  // namespace
 
-Result<Verified> verify(Link& link, const client::Peer& replica, const Written& written, Payloads& payloads, Progress& progress) {
-  return Verifier(link, replica, written, payloads, progress).run();
+Result<Verified> read_back(Link& link, Written& written, Payloads& payloads, Progress& progress) {
+  return Reader(link, written, payloads, progress).run();
 }
 
 }  // namespace synod::bench

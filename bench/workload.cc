@@ -3,14 +3,20 @@
 #include <fmt/format.h>
 #include <sched.h>
 
+#include <limits>
+
+#include "dataplane/clock.h"
 #include "replica/stop.h"
 
 namespace synod::bench {
 
 namespace {
 
-constexpr std::uint64_t sessions_ended_max = 3;
+constexpr std::uint64_t never_ns = std::numeric_limits<std::uint64_t>::max();
 constexpr std::uint64_t filled_wait_ns = 1'000'000'000;
+constexpr std::uint64_t silence_ns_max = 8'000'000'000;
+constexpr std::uint64_t window_ns = 250'000'000;
+constexpr double settled_spread = 0.1;  // of the windows' counts
 constexpr std::size_t submits_per_turn = 64;
 
 std::uint64_t to_ns(double seconds) {
@@ -19,86 +25,170 @@ std::uint64_t to_ns(double seconds) {
 
 }  // namespace
 
-Workload::Workload(Link& link, Payloads& payloads, const WorkloadOptions& options, Progress& progress)
-    : link_(link), payloads_(payloads), options_(options), progress_(progress), sent_ns_(options.in_flight) {}
-
-std::uint64_t Workload::intended_ns(std::uint64_t number) const {
-  return begin_ns_ + static_cast<std::uint64_t>(static_cast<double>(number) * 1e9 / static_cast<double>(options_.rate));
+Workload::Workload(Appender& appender, Payloads& payloads, const WorkloadOptions& options, Progress& progress)
+    : appender_(appender),
+      payloads_(payloads),
+      options_(options),
+      progress_(progress),
+      arrivals_(options.arrivals, options.rate, dataplane::now_ns(), options.seed),
+      places_(appender.clients() * options.in_flight),
+      free_(appender.clients()) {
+  for (std::size_t tag = 0; tag < places_.size(); ++tag) {
+    const std::size_t client = tag % appender.clients();
+    places_[tag].client = static_cast<std::uint32_t>(client);
+    free_[client].push_back(static_cast<std::uint32_t>(tag));
+  }
 }
 
-// How many appends should have been submitted by now.
-std::uint64_t Workload::due(std::uint64_t now_ns) const {
-  if (options_.rate == 0) return completed_ + options_.in_flight;
-  const double elapsed = static_cast<double>(now_ns - begin_ns_) / 1e9;
-  return 1 + static_cast<std::uint64_t>(elapsed * static_cast<double>(options_.rate));
+bool Workload::submit_one(std::size_t client, std::uint64_t begin_ns, std::uint64_t now_ns) {
+  if (free_[client].empty()) return false;
+  const std::uint32_t tag = free_[client].back();
+  std::uint64_t& number = (*numbers_)[client];
+  if (!appender_.try_append(client, number, payloads_.make({client, number}), tag, now_ns)) return false;
+  free_[client].pop_back();
+  places_[tag].begin_ns = begin_ns;
+  ++number;
+  ++in_flight_;
+  ++result_.submitted;
+  return true;
 }
 
+// Clients take turns. In an open loop an append whose client has no room waits for it: the clock of its latency runs.
 void Workload::submit(std::uint64_t now_ns) {
-  const std::uint64_t target = std::min(due(now_ns), completed_ + options_.in_flight);
-  for (std::size_t i = 0; i < submits_per_turn && submitted_ < target; ++i) {
-    const std::uint64_t begin_ns = options_.rate == 0 ? now_ns : std::min(intended_ns(submitted_), now_ns);
-    if (!link_.session().try_append(payloads_.make(submitted_), now_ns / 1000, options_.ack)) return;
-    if (now_ns - begin_ns > late_ns_max && begin_ns >= measure_ns_) ++result_.late_sends;
-    sent_ns_[submitted_ % options_.in_flight] = begin_ns;
-    ++submitted_;
+  const std::size_t clients = appender_.clients();
+  std::size_t tries = clients;
+  for (std::size_t i = 0; i < submits_per_turn && tries > 0; ++i) {
+    const std::uint64_t intended_ns = arrivals_.is_open() ? arrivals_.next_ns() : now_ns;
+    if (intended_ns > now_ns) return;
+    if (submit_one(next_client_, intended_ns, now_ns)) {
+      if (now_ns - intended_ns > late_ns_max && intended_ns >= measure_ns_) ++result_.late_sends;
+      arrivals_.advance();
+      tries = clients;
+    } else {
+      --tries;
+    }
+    next_client_ = next_client_ + 1 == clients ? 0 : next_client_ + 1;
   }
 }
 
 void Workload::complete(std::uint64_t now_ns) {
-  while (const auto completion = link_.session().poll_completion()) {
-    const std::uint64_t number = completed_++;
-    if (completion->outcome != client::Outcome::appended) {
-      ++result_.errors;
-      continue;
+  const bool is_measured = now_ns >= measure_ns_ && now_ns < end_ns_;
+  Interval& interval = result_.timeline.at(now_ns);
+  std::size_t count = 0;
+  while ((count = appender_.take_finished(finished_)) > 0) {
+    for (const Finished& finished : std::span(finished_).first(count)) {
+      const Place& place = places_[finished.tag];
+      free_[place.client].push_back(finished.tag);
+      if (finished.outcome != client::Outcome::appended) {
+        ++result_.errors;
+        if (is_measured) ++interval.errors;
+        continue;
+      }
+      const std::uint64_t latency_ns = now_ns - place.begin_ns;
+      if (place.begin_ns >= measure_ns_) result_.latency_ns.record(latency_ns);
+      if (!is_measured) continue;
+      if (options_.stages != nullptr) options_.stages->add(finished.lsn, place.begin_ns, now_ns);
+      ++result_.appended;
+      ++interval.appended;
+      interval.latency_max_ns = std::max(interval.latency_max_ns, latency_ns);
     }
-    if (!result_.written.add(number, completion->lsn)) ++result_.misplaced;
-    const std::uint64_t sent_ns = sent_ns_[number % options_.in_flight];
-    if (sent_ns >= measure_ns_) result_.latency_ns.record(now_ns - sent_ns);
-    if (now_ns >= measure_ns_ && now_ns < end_ns_) ++result_.appended;
+    in_flight_ -= count;
+    completed_ += count;
+    if (event_ns_ != 0 && now_ns < end_ns_) {
+      result_.outage_seconds =
+          std::max(result_.outage_seconds, static_cast<double>(now_ns - std::max(heard_ns_, event_ns_)) / 1e9);
+    }
+    heard_ns_ = now_ns;
   }
+  if (in_flight_ == 0) heard_ns_ = now_ns;
   progress_.appended.store(completed_, std::memory_order_relaxed);
 }
 
-// A full journal ends the run early, an ended session is replaced.
-Result<> Workload::check_session(std::uint64_t now_ns) {
-  client::Session& session = link_.session();
-  if (!result_.filled && session.refusal() == wire::RefusalReason::no_space) {
+void Workload::begin_measuring(std::uint64_t now_ns, bool settled) {
+  measure_ns_ = now_ns;
+  end_ns_ = now_ns + to_ns(options_.seconds);
+  result_.settled = settled;
+  result_.warmup_seconds = static_cast<double>(now_ns - begin_ns_) / 1e9;
+  result_.timeline = Timeline(now_ns, options_.seconds);
+}
+
+// A closed loop has settled when three windows in a row brought about as much as each other. An open loop brings what it is asked
+// for.
+void Workload::watch_warmup(std::uint64_t now_ns) {
+  const std::uint64_t elapsed_ns = now_ns - begin_ns_;
+  if (elapsed_ns < to_ns(options_.warmup_seconds)) {
+    window_end_ns_ = now_ns + window_ns;
+    window_completed_ = completed_;
+    return;
+  }
+  if (arrivals_.is_open() || options_.warmup_seconds >= options_.warmup_seconds_max) return begin_measuring(now_ns, true);
+  if (now_ns < window_end_ns_) return;
+  std::ranges::rotate(windows_, windows_.begin() + 1);
+  windows_.back() = completed_ - window_completed_;
+  window_completed_ = completed_;
+  window_end_ns_ = now_ns + window_ns;
+  const auto [least, most] = std::ranges::minmax(windows_);
+  const bool settled = least > 0 && static_cast<double>(most - least) <= settled_spread * static_cast<double>(most);
+  if (settled || elapsed_ns >= to_ns(options_.warmup_seconds_max)) begin_measuring(now_ns, settled);
+}
+
+// A full journal ends the load early; so does a cluster that is gone, or whoever presses Ctrl-C.
+bool Workload::may_go_on(std::uint64_t now_ns) {
+  const auto health = appender_.health();
+  if (!health) {
+    result_.cut_short = health.error().text;
+  } else if (replica::stop_requested) {
+    result_.cut_short = "interrupted";
+  } else if (now_ns > heard_ns_ + silence_ns_max) {
+    result_.cut_short = fmt::format("nothing was answered for {} s", silence_ns_max / 1'000'000'000);
+  } else if (*health == Health::full && !result_.filled) {
     result_.filled = true;
     end_ns_ = std::min(end_ns_, now_ns);
   }
-  if (!session.ended() || session.unfinished() > 0) return {};
-  if (session.end_reason() == client::EndReason::refused || ++sessions_ended_ > sessions_ended_max) {
-    const char* const why = session.refusal() ? wire::name(*session.refusal()) : "no answer";
-    return fail(
-        fmt::format("the cluster does not take appends ({}, {}): see 'synod status'", client::name(session.end_reason()), why));
-  }
-  session.reopen();
-  return {};
+  if (!result_.cut_short.empty()) end_ns_ = std::min(end_ns_, now_ns);
+  const bool waits_in_vain = result_.filled && now_ns > end_ns_ + filled_wait_ns;  // what is left will never be taken
+  return result_.cut_short.empty() && !waits_in_vain;
 }
 
-Result<WorkloadResult> Workload::run() {
+// What should have been sent and was not: each would have a latency of at least its age.
+void Workload::count_unsent(std::uint64_t now_ns) {
+  if (!arrivals_.is_open()) return;
+  const std::uint64_t last_ns = std::min(now_ns, end_ns_);
+  for (; arrivals_.next_ns() < last_ns; arrivals_.advance()) {
+    if (arrivals_.next_ns() < measure_ns_) continue;
+    ++result_.unsent;
+    result_.latency_ns.record(last_ns - arrivals_.next_ns());
+  }
+}
+
+void Workload::play_event(std::uint64_t now_ns) {
+  if (!options_.event || event_ns_ != 0 || measure_ns_ == never_ns || now_ns < measure_ns_ + (end_ns_ - measure_ns_) / 2) return;
+  options_.event();
+  event_ns_ = dataplane::now_ns();
+  heard_ns_ = event_ns_;
+  result_.event_seconds = static_cast<double>(event_ns_ - measure_ns_) / 1e9;
+}
+
+WorkloadResult Workload::run(std::vector<std::uint64_t>& numbers) {
+  numbers.resize(appender_.clients());
+  numbers_ = &numbers;
   begin_ns_ = dataplane::now_ns();
-  measure_ns_ = begin_ns_ + to_ns(options_.warmup_seconds);
-  end_ns_ = measure_ns_ + to_ns(options_.seconds);
+  arrivals_ = Arrivals(options_.arrivals, options_.rate, begin_ns_, options_.seed);
+  measure_ns_ = end_ns_ = never_ns;
+  heard_ns_ = begin_ns_;
   std::uint64_t now_ns = begin_ns_;
-  while (now_ns < end_ns_ || completed_ < submitted_) {
+  while (now_ns < end_ns_ || in_flight_ > 0) {
+    if (measure_ns_ == never_ns) watch_warmup(now_ns);
     if (now_ns < end_ns_) submit(now_ns);
-    const bool came = link_.turn(now_ns);
+    const bool came = appender_.turn(now_ns);
     now_ns = dataplane::now_ns();
     complete(now_ns);
     if (!came && options_.shares_core) ::sched_yield();
-    if (auto checked = check_session(now_ns); !checked) return std::unexpected(checked.error());
-    if (replica::stop_requested) return fail("interrupted");
-    if (result_.filled && now_ns > end_ns_ + filled_wait_ns) break;  // what is left will never be taken
+    play_event(now_ns);
+    if (!may_go_on(now_ns)) break;
   }
-  if (measure_ns_ >= end_ns_)
-    return fail("the journal was full before anything was measured: choose fewer --seconds, or more space");
-  result_.seconds = static_cast<double>(end_ns_ - measure_ns_) / 1e9;
-  const client::SessionCounters& counters = link_.session().counters();
-  result_.busy = counters.busy;
-  result_.resent = counters.messages_resent;
-  const std::uint64_t messages = counters.messages_sent - counters.messages_resent;
-  result_.entries_per_packet = messages == 0 ? 0 : static_cast<double>(submitted_) / static_cast<double>(messages);
+  count_unsent(now_ns);
+  if (measure_ns_ != never_ns) result_.seconds = static_cast<double>(std::max(end_ns_, measure_ns_) - measure_ns_) / 1e9;
   return std::move(result_);
 }
 

@@ -33,10 +33,16 @@ void Bench::add_to(CLI::App& command) {
   command.add_option("--ack", options.ack, "when an append is answered: memory, leader, one, quorum or all")
       ->capture_default_str();
   command.add_option("--payload", options.payload_bytes, "bytes of one entry")->capture_default_str();
-  command.add_option("--in-flight", options.in_flight, "appends in flight (default: latency 1, throughput 1024)");
+  command.add_option("--clients", options.clients, "sessions that append")->capture_default_str();
+  command.add_option("--in-flight", options.in_flight,
+                     "appends in flight of each client (default: latency 1, throughput 1024, with a rate as many as can be)");
+  command.add_option("--entries-per-packet", options.entries_per_packet, "at most (default: as many as fit)");
   command.add_option("--replicas", options.replicas, "of a cluster that is started here")->capture_default_str();
   command.add_option("--rate", options.rate,
                      "appends a second, sent whether answers come or not (default: as fast as answers come)");
+  command.add_flag("--poisson", options.poisson, "with a rate: random arrivals of that mean, instead of evenly spaced ones");
+  command.add_flag("--ladder", options.ladder, "latency too at 10, 50, 80 and 95 % of the peak, which is looked for first");
+  command.add_option("--seed", options.seed, "of random arrivals")->capture_default_str();
   command.add_option("--seconds", options.seconds, "how long to measure, after a warm-up")->capture_default_str();
   command.add_flag("--no-verify", no_verify, "do not read everything back");
   add_format_option(command, format);
@@ -57,7 +63,8 @@ int Bench::run() const {
   }();
   if (!report) return failed(report.error().text);
   fmt::print("{}{}", format == "json" ? bench::to_json(*report) : bench::to_table(*report), format == "json" ? "\n" : "");
-  if (report->verified == false) return failed("what was read back is not what was written: see the report");
+  if (!report->cut_short.empty()) return failed(report->cut_short + ": what was measured until then is in the report");
+  if (report->is_verified == false) return failed("what was read back is not what was written: see the report");
   return finish_output(exit_done);
 }
 

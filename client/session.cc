@@ -31,7 +31,8 @@ Session::Session(std::span<const Peer> peers, const SessionOptions& options, std
       leader_(peers, options.leader, first_peer),
       window_(options.entries_in_flight_max, options.bytes_in_flight_max),
       packets_in_flight_limit_(packets_in_flight_first),
-      request_(options.first_request) {
+      request_(options.first_request),
+      message_id_(options.first_message) {
   CHECK_GT(options.entries_in_flight_max, 0U);
   CHECK_LE(options.entries_in_flight_max, entries_in_flight_limit);
   CHECK_GT(options.entries_per_packet_max, 0U);

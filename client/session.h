@@ -68,6 +68,8 @@ struct SessionOptions {
   // Requests are numbered from here. Random where a port outlives its client: an answer to a predecessor must not fit our
   // request.
   std::uint64_t first_request = 0;
+  // Messages too, below 2^63. Sessions that share a messenger have ranges of their own, of both.
+  std::uint64_t first_message = 0;
   LeaderSearchLimits leader;
 };
 
@@ -179,7 +181,7 @@ class Session {
   std::uint64_t rtt_us_ = 0;    // smoothed; 0: not measured yet
   std::uint64_t rtt_deviation_us_ = 0;
   std::uint64_t request_;
-  std::uint64_t message_id_ = 0;  // below 2^63: those that the messenger draws are above
+  std::uint64_t message_id_;  // below 2^63: those that the messenger draws are above
   SessionCounters counters_;
 };
 

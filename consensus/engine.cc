@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::uint64_t catch_up_slots_max = 64;
 constexpr std::uint64_t catch_up_resend_us = 20'000;
+constexpr std::uint64_t catch_up_vain_us = 10 * catch_up_resend_us;
 
 void release(BodyHandle body, Effects& effects) {
   if (body != no_body) effects.releases.push_back(body);
@@ -489,13 +490,17 @@ void Engine::tick_catch_up(Effects& effects) {
   ask_catch_up(effects);
 }
 
+// Those that are known to know more, in turn. One of them may have lost what we need; after a while everybody is asked.
 void Engine::ask_catch_up(Effects& effects) {
   const std::size_t members = configuration_.size();
+  const bool in_vain = behind_since_us_ != 0 && now_us_ - behind_since_us_ > catch_up_vain_us;
   for (std::size_t tried = 0; tried < members; ++tried) {
     const std::size_t peer = (catch_up_turn_ + tried) % members;
-    if (peer == place_ || learner_.peer_commit(peer) <= commit()) continue;
+    const bool knows_more = learner_.peer_commit(peer) > commit();
+    if (peer == place_ || (!knows_more && !in_vain)) continue;
     catch_up_turn_ = peer + 1;
-    catch_up_to_ = std::min(learner_.peer_commit(peer), commit() + catch_up_slots_max);
+    const Slot known = knows_more ? learner_.peer_commit(peer) : learner_.known_commit();
+    catch_up_to_ = std::min(known, commit() + catch_up_slots_max);
     catch_up_to_ = std::min(catch_up_to_, acceptor_.slots().last());
     catch_up_sent_us_ = now_us_;
     return send(configuration_.member(peer), promised(), wire::CatchUp{commit() + 1, catch_up_to_}, effects);

@@ -53,12 +53,14 @@ Result<> Box::open_nodes(const BoxOptions& options) {
                                             : Data::open(directory(options.data, place));
     if (!data) return std::unexpected(data.error());
     data_.push_back(*std::move(data));
+    if (options.trace) traces_.push_back(std::make_unique<StageTrace>(options.replicas / 2));
     auto node = Node::open({.cluster = wire::cluster_id(options.cluster),
                             .self = id_of(place),
                             .configuration = consensus::Configuration(members),
                             .timeouts = options.timeouts,
                             .seed = dataplane::now_ns() + place,
-                            .say = say_on_stderr},
+                            .say = say_on_stderr,
+                            .trace = options.trace ? traces_.back().get() : nullptr},
                            data_.back().device());
     if (!node) return std::unexpected(node.error());
     nodes_.push_back(*std::move(node));

@@ -27,6 +27,7 @@ struct BoxOptions {
   bool touch_memory = false;                // takes all of it at once: no page faults later
   consensus::Timeouts timeouts;
   bool client_links = false;             // ring links for clients in this process
+  bool trace = false;                    // keeps a stage trace for each node
   std::vector<dataplane::Endpoint> udp;  // where kernel UDP clients reach each replica; empty: nowhere
 };
 
@@ -47,6 +48,9 @@ class Box {
   [[nodiscard]] dataplane::DpdkPort& client_port(std::size_t place) { return client_links_[place]->b(); }
   [[nodiscard]] static dataplane::Endpoint replica_endpoint(std::size_t place);
 
+  // One for each node, if asked for.
+  [[nodiscard]] std::span<const std::unique_ptr<StageTrace>> traces() const { return traces_; }
+
   // All nodes once: poll all, flush all, submit all.
   bool poll_once(std::uint64_t now_us);
   void run(dataplane::IdlePolicy idle, const std::atomic<bool>& stop);
@@ -61,6 +65,7 @@ class Box {
   std::vector<std::unique_ptr<dataplane::RingLink>> links_;
   std::vector<std::unique_ptr<dataplane::RingLink>> client_links_;
   std::vector<std::unique_ptr<dataplane::UdpPort>> udp_;
+  std::vector<std::unique_ptr<StageTrace>> traces_;
   std::vector<std::unique_ptr<Node>> nodes_;
 };
 

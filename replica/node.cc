@@ -235,6 +235,7 @@ void Node::poll_journal() {
   const PersistNumber durable =
       journal_->poll([this](const storage::ReadResult& result) { reads_.on_read(result, log_.tail()); });
   index_->set_durable(durable);
+  if (is_traced()) trace_durable(durable);
   engine_.on_durable(engine_durable(durable), journal_->told_sequence());
   engine_.on_durable_slot(durable_slot(), first_lsn_ > log_.trim() ? first_lsn_ : Lsn{});
   if (failed_ || !journal_->failed().has_value()) return;
@@ -244,6 +245,13 @@ void Node::poll_journal() {
   effects_.clear();
   engine_.stop_voting(effects_);
   carry_out();
+}
+
+void Node::trace_durable(PersistNumber durable) {
+  if (!engine_.is_leader()) return;
+  for (Slot slot = engine_.commit() + 1; slot < engine_.next_slot(); ++slot) {
+    if (staged_[slot.value() % staged_.size()].number <= durable) options_.trace->on_own_durable(slot);
+  }
 }
 
 // Once each time it begins and ends.
@@ -280,6 +288,7 @@ void Node::propose_batch() {
   if (!effects_.may_stage_vote()) return;
   const bool asks_received = intake_.asks_received();
   const Slot slot = engine_.propose(intake_.take(engine_.next_slot()), effects_, asks_received);
+  if (is_traced()) options_.trace->on_proposed(slot);
   for (std::size_t i = 0; i < openings_.size(); ++i) {
     if (openings_[i].slot == Slot{}) openings_[i].slot = slot;
   }
@@ -308,6 +317,9 @@ void Node::on_peer(const dataplane::Message& message) {
   if (const auto* chosen = std::get_if<wire::Chosen>(&decoded->payload)) {
     const Bytes bytes = message.payload.subspan(sizeof(wire::RecordHeader));
     if (repair({chosen->record.header, bytes})) return;
+  }
+  if (const auto* accepted = std::get_if<wire::Accepted>(&decoded->payload); accepted != nullptr && is_traced()) {
+    options_.trace->on_peer_durable(accepted->slot, options_.configuration.place_of(message.header.source));
   }
   effects_.clear();
   grant(effects_);

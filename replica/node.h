@@ -34,6 +34,7 @@
 #include "replica/repairs.h"
 #include "replica/retention.h"
 #include "replica/slot_index.h"
+#include "replica/stage_trace.h"
 #include "replica/transfer.h"
 #include "storage/checkpoint_reader.h"
 #include "storage/journal.h"
@@ -55,6 +56,7 @@ struct NodeOptions {
   storage::ScrubOptions scrub;
   // Gets a line for people when something happens to the disk. Called on the node's thread, rarely.
   std::function<void(const std::string&)> say;
+  StageTrace* trace = nullptr;  // gets the steps of slots while it is enabled; outlives the node
 };
 
 // Says it on stderr.
@@ -87,7 +89,10 @@ class Node {
     now_s_ = now_s;
     journal_->set_time(now_s);
   }
-  void flush() { messenger_.flush(); }
+  void flush() {
+    messenger_.flush();
+    if (is_traced()) options_.trace->on_flushed();
+  }
   void submit();
 
   [[nodiscard]] const consensus::Engine& engine() const { return engine_; }
@@ -111,6 +116,7 @@ class Node {
   [[nodiscard]] wire::StatusAnswer status() const;
 
  private:
+  [[nodiscard]] bool is_traced() const { return options_.trace != nullptr && options_.trace->enabled(); }
   struct Parts;  // what recovery made, before there is a node
   explicit Node(const NodeOptions& options, Parts&& parts);
   void say(const std::string& what) const;
@@ -118,6 +124,7 @@ class Node {
 
   // node.cc: the loop
   void poll_journal();
+  void trace_durable(PersistNumber durable);
   void note_stall();
   void propose_batch();
   void retain();

@@ -140,7 +140,9 @@ void Node::on_append(const wire::AppendView& request, const Message& message) {
     case Intake::Verdict::duplicate:
       answer_appended({{}, append.session, admission.place, append.first, append.count, {}}, AckLevel::quorum, message.from);
       break;
-    case Intake::Verdict::admitted: break;
+    case Intake::Verdict::admitted:
+      if (is_traced()) options_.trace->on_received();
+      break;
   }
   if (append.ack != AckLevel::quorum) wait_for_level(append, admission);
   session_routes_[admission.place] = message.from;

@@ -73,6 +73,7 @@ void Node::commit(const consensus::Commit& slot) {
   if (!trims_.empty()) answer_trims(slot.slot, has_trimmed);
   const std::uint64_t entries = log_.tail() - base;
   counters_.entries_applied += entries;
+  if (is_traced()) options_.trace->on_committed(slot.slot, base, entries);
   if (entries < body->header().entries) ++counters_.slots_void;
   index_->append(slot.slot, base, chain, slot.value.checksum, staged_[slot.slot.value() % staged_.size()]);
 }

@@ -124,7 +124,9 @@ bool Node::sweep_page(std::uint64_t page) {
   return true;
 }
 
-// Once a sweep has found nothing any more in the gaps, and nothing is in doubt for their sake, they are closed.
+// Once a sweep has found nothing any more in the gaps, nothing is in doubt for their sake, and the next start reads nothing
+// before them, they are closed. (What is trimmed and lost everywhere would be missed by a start that comes by: there is no gap
+// any more that tells it why.)
 void Node::finish_sweep() {
   sweep_page_ = 0;
   for (Slot slot = engine_.commit() + 1; slot <= engine_.commit() + options_.window_slots; ++slot) {
@@ -132,8 +134,8 @@ void Node::finish_sweep() {
     if (is_open && lies_in_gap(staged_[slot.value() % staged_.size()].location)) sweep_is_clean_ = false;
   }
   for (const storage::Gap& gap : gaps_) {
-    if (!journal_->has_checkpoint_in(gap)) continue;
-    journal_->need_checkpoint();
+    if (journal_->has_checkpoint_behind(gap)) continue;
+    if (!checkpoint_.is_writing()) journal_->need_checkpoint();
     sweep_is_clean_ = false;
   }
   const bool is_clean = std::exchange(sweep_is_clean_, true) && repairs_.is_idle() && engine_.may_promise() && journal_->idle();

@@ -18,7 +18,8 @@ storage::Visitor Recovery::visitor() {
   return {.checkpoint = [this](Bytes bytes) { return load(bytes); },
           .record = [this](const wire::RecordHeader& header, storage::Location location, Bytes body,
                            const storage::Watermarks& watermarks) { visit(header, location, body, watermarks); },
-          .gap = [this](const storage::Gap& gap) { visit_gap(gap); }};
+          .gap = [this](const storage::Gap& gap) { visit_gap(gap); },
+          .healed = [this] { visit_lost(); }};
 }
 
 Result<> Recovery::load(Bytes checkpoint) {
@@ -152,9 +153,15 @@ void Recovery::visit_checkpoint_part(Bytes body) {
   is_stuck_ = false;
 }
 
-void Recovery::visit_gap(const storage::Gap& gap) {
+// Blocks were lost here. What lies before them may have been overruled by what they held, also where they were healed since: then
+// the value that was chosen was journalled again, behind blocks that know its slot as committed.
+void Recovery::visit_lost() {
   apply_up_to(watermark_);
   for (auto& [slot, record] : open_) record.is_before_gap = true;
+}
+
+void Recovery::visit_gap(const storage::Gap& gap) {
+  visit_lost();
   watermark_ = std::max(watermark_, gap.bound.commit);
   promised_ = std::max(promised_, gap.bound.promised);
   has_lost_ = true;

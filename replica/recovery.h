@@ -61,6 +61,7 @@ class Recovery {
   void load_open(const CheckpointView& view);
   [[nodiscard]] std::optional<std::vector<std::byte>> read_body(storage::BlockReader& reader, const OpenSlot& open) const;
   void visit(const wire::RecordHeader& header, storage::Location location, Bytes body, const storage::Watermarks& watermarks);
+  void visit_lost();
   void visit_gap(const storage::Gap& gap);
   void visit_checkpoint_part(Bytes body);
   void append_to_index(Slot slot, Lsn base, wire::Chain chain, const OpenRecord& record);

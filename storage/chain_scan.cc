@@ -154,6 +154,8 @@ Result<> ChainScan::take(const BlockHeader& header) {
   if (header.kind != BlockKind::healed) {
     const Bytes payload = reader_.view(header.offset, length).subspan(sizeof(BlockHeader), header.payload_bytes);
     if (auto visited = visit_records(header, payload); !visited) return visited;
+  } else if (visitor_.healed) {
+    visitor_.healed();
   }
   // Parts of this disk come from an old copy: what else is missing nobody can tell.
   if (header.open_count > superblock_.open_count) end_.tail_is_lost = true;

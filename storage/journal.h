@@ -144,6 +144,7 @@ struct Visitor {
   std::function<Result<>(Bytes)> checkpoint;
   std::function<void(const wire::RecordHeader&, Location, Bytes body, const Watermarks&)> record;
   std::function<void(const Gap&)> gap;
+  std::function<void()> healed;  // here were blocks that were lost: what they held was journalled again behind it
 };
 
 struct JournalCounters {
@@ -220,9 +221,9 @@ class Journal {
   // Asks for a checkpoint soon: the newest one cannot be read, or lies where it keeps segments from being released. Until it is
   // begun, checkpoints and pages of the index may use the reserve.
   void need_checkpoint();
-  // Whether a place on the device lies in the gap, and whether the newest checkpoint begins there.
+  // Whether a place on the device lies in the gap, and whether the newest durable checkpoint lies behind it.
   [[nodiscard]] bool lies_in(const Gap& gap, std::uint64_t offset) const;
-  [[nodiscard]] bool has_checkpoint_in(const Gap& gap) const;
+  [[nodiscard]] bool has_checkpoint_behind(const Gap& gap) const;
   // Writes beside the chain; one at a time. `is_writing_aside` until it is durable (or the disk has failed).
   [[nodiscard]] bool is_writing_aside() const;
   // Writes over the place of lost blocks, so that the chain is whole again. Nothing that they held may be needed any more. False:

@@ -209,8 +209,8 @@ bool Journal::lies_in(const Gap& gap, std::uint64_t offset) const {
   return false;
 }
 
-bool Journal::has_checkpoint_in(const Gap& gap) const {
-  return state_->checkpoint.at.sequence != 0 && lies_in(gap, state_->checkpoint.at.offset);
+bool Journal::has_checkpoint_behind(const Gap& gap) const {
+  return state_->checkpoint.at.sequence >= gap.next_sequence;
 }
 
 std::uint64_t Journal::bytes_used() const {

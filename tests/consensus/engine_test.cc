@@ -409,6 +409,25 @@ TEST(CatchUp, IsServedOnlyFromWhatTheServerKnowsAsCommitted) {
   EXPECT_EQ(driver.serves[0].last, Slot(2));
 }
 
+// The leader may have lost what we need, and only another follower may have a state that leads beyond it.
+TEST(CatchUp, InVainIsAskedOfEverybody) {
+  Driver driver;
+  const auto asked = [&](std::uint16_t peer) {
+    return std::ranges::any_of(driver.sent<wire::CatchUp>(), [&](const auto& sent) { return sent.to == ReplicaId(peer); });
+  };
+  const auto lag_for = [&](std::uint64_t us) {
+    for (std::uint64_t passed = 0; passed < us; passed += 5'000) {
+      driver.hear(2, ballot_of_2, wire::Heartbeat{}, Slot(9));
+      driver.tick(5'000);
+    }
+  };
+  lag_for(100'000);
+  EXPECT_TRUE(asked(2));
+  EXPECT_FALSE(asked(3)) << "it is not known to know more";
+  lag_for(300'000);
+  EXPECT_TRUE(asked(3));
+}
+
 TEST(CatchUp, AnswerReplacesAnAcceptedValueThatWasNotChosen) {
   Driver driver;
   driver.hear(2, ballot_of_2, accept(1, ballot_of_2, 11));

@@ -148,6 +148,36 @@ TEST_F(RecoveryUnderASlowDisk, the_committed_value_is_applied_and_not_the_one_it
   EXPECT_EQ(recovered_->log->chain(), chain);
 }
 
+// The block with the value that was chosen is lost, found, repaired and closed. Blocks that know its slot as committed lie before
+// the repair; the vote that the lost one had overruled is still there.
+TEST_F(RecoveryUnderASlowDisk, a_vote_before_a_healed_place_is_not_taken_for_the_committed_value) {
+  constexpr std::size_t all = std::numeric_limits<std::size_t>::max();
+  const auto write = [&](const Vote& record, std::uint64_t commit) {
+    const storage::Location location = journal_->stage(record.header, record.body).location;
+    for (int i = 0; i < 3; ++i) turn(commit, all);
+    return location;
+  };
+  (void)write(vote(1, 1, 100), 0);
+  const storage::Location lost = write(vote(1, 2, 100), 0);
+  (void)write(vote(2, 2, 100), 1);
+  (void)write(vote(3, 2, 100), 2);
+  device_.memory.contents()[lost.offset] ^= std::byte{1};
+  restart();
+  ASSERT_EQ(recovered_->journal->recovered().gaps.size(), 1U);
+  EXPECT_EQ(recovered_->log->applied(), Slot(0));
+  journal_ = std::move(recovered_->journal);
+  ASSERT_TRUE(journal_->heal(journal_->recovered().gaps[0]));
+  for (int i = 0; i < 3; ++i) turn(2, all);
+  (void)write(vote(1, 2, 100), 2);
+  (void)write(vote(4, 2, 100), 3);
+  restart();
+  EXPECT_TRUE(recovered_->journal->recovered().gaps.empty());
+  ASSERT_EQ(recovered_->log->applied(), Slot(3));
+  wire::Chain chain;
+  for (std::uint64_t slot = 1; slot <= 3; ++slot) chain = wire::extend(chain, vote(slot, 2, 100).header.body_checksum);
+  EXPECT_EQ(recovered_->log->chain(), chain);
+}
+
 TEST_F(RecoveryUnderASlowDisk, a_submit_that_the_kernel_refused_is_made_up_for_without_a_new_record) {
   stage(vote(1, 1, 100));
   device_.refused_submits = 1;
