@@ -56,6 +56,11 @@ enum class Mutant : std::uint8_t {
   opening_answers_any,
   lsn_from_old_base,
   tail_without_probe,
+  // rule 10, early answers
+  receipt_is_vote,
+  received_before_staging,
+  early_answer_at_once,
+  all_is_quorum,
   // trims
   trim_falls,
   trim_lets_go_too_far,
@@ -97,6 +102,10 @@ inline constexpr std::array<std::string_view, static_cast<std::size_t>(Mutant::c
     "opening-answers-any",
     "lsn-from-old-base",
     "tail-without-probe",
+    "receipt-is-vote",
+    "received-before-staging",
+    "early-answer-at-once",
+    "all-is-quorum",
     "trim-falls",
     "trim-lets-go-too-far",
     "trimmed-is-read",

@@ -34,7 +34,7 @@ client::SessionOptions options_of(const Ways& ways, const LinkOptions& asked, st
 }  // namespace
 
 Link::Link(const Ways& ways, const LinkOptions& options)
-    : messenger_(identity_of(ways), {.ports_max = ways.ports.size()}), written_(options.clients) {
+    : ack_(options.ack), messenger_(identity_of(ways), {.ports_max = ways.ports.size()}), written_(options.clients) {
   for (const dataplane::PortRef& port : ways.ports) messenger_.add_port(port);
   for (std::size_t client = 0; client < options.clients; ++client) {
     ends_.push_back(std::make_unique<End>(ways, options_of(ways, options, client), options.in_flight));
@@ -44,7 +44,7 @@ Link::Link(const Ways& ways, const LinkOptions& options)
 bool Link::try_append(std::size_t client, std::uint64_t number, Bytes payload, std::uint32_t tag, std::uint64_t now_ns) {
   End& end = *ends_[client];
   if (end.taken - end.finished == end.in_flight_max) return false;
-  if (!end.session.try_append(payload, now_ns / 1000)) return false;
+  if (!end.session.try_append(payload, now_ns / 1000, ack_)) return false;
   end.at(end.taken++) = {number, tag};
   return true;
 }

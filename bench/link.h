@@ -34,6 +34,7 @@ struct LinkOptions {
   std::size_t clients = 1;
   std::size_t in_flight = 1;  // of each
   std::size_t payload_bytes = 128;
+  wire::AckLevel ack = wire::AckLevel::quorum;
   std::size_t entries_per_packet_max = 0;  // 0: as many as fit
 };
 
@@ -93,6 +94,7 @@ class Link final : public Appender {
   void deliver(const dataplane::Message& message, std::uint64_t now_us);
   [[nodiscard]] Result<> renew(End& end);
 
+  wire::AckLevel ack_;
   dataplane::Messenger messenger_;
   std::vector<std::unique_ptr<End>> ends_;
   std::array<client::Call, calls_max> calls_;

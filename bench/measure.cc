@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::uint64_t leader_wait_us = 15'000'000;
 constexpr std::uint64_t status_wait_us = 1'000'000;
+constexpr std::uint64_t commit_wait_us = 5'000'000;  // for what was answered early
 constexpr double warmup_seconds_least = 0.5;
 constexpr double warmup_seconds_most = 5;
 constexpr double stage_seconds = 1;
@@ -89,6 +90,8 @@ WorkloadOptions Loads::open(double rate, double seconds) const {
 
 Result<Run> Loads::run(const WorkloadOptions& workload) {
   watch_.stage = Stage::loading;
+  const auto tail_before = link_.tail(leader_wait_us);
+  if (!tail_before) return std::unexpected(tail_before.error());
   const auto before = link_.statuses(status_wait_us);
   const AppenderCounters counted = link_.counters();
   Run run{.arrivals = workload.arrivals, .rate = workload.rate};
@@ -121,6 +124,7 @@ Result<Run> Loads::run(const WorkloadOptions& workload) {
                     "each counts with its age at the end",
                     run.result.unsent));
   }
+  if (auto committed = await_commit(*tail_before, run); !committed) return std::unexpected(committed.error());
   if (options_.verify) {
     if (auto verified = verify(); !verified) return std::unexpected(verified.error());
   }
@@ -135,6 +139,22 @@ Result<> Loads::stages(WorkloadOptions workload, std::span<replica::StageTrace* 
   const auto traced = run(workload);
   if (!traced) return std::unexpected(traced.error());
   report_.stages = recorder.times();
+  return {};
+}
+
+// Early answers come before the commit. Whatever was answered must be committed all the same, and soon.
+Result<> Loads::await_commit(Lsn tail_before, const Run& run) {
+  if (!wire::is_early(options_.ack_level())) return {};
+  const std::uint64_t answered_us = dataplane::now_us();
+  const std::uint64_t answered = run.result.submitted - run.result.errors;
+  auto tail = link_.tail(leader_wait_us);
+  while (tail && *tail < tail_before + answered && dataplane::now_us() < answered_us + commit_wait_us) {
+    tail = link_.tail(leader_wait_us);
+  }
+  if (!tail) return std::unexpected(tail.error());
+  report_.notes.push_back(fmt::format("early answers: {} appends answered, {} committed {:.1f} ms after the last answer",
+                                      answered, *tail - tail_before,
+                                      static_cast<double>(dataplane::now_us() - answered_us) / 1000));
   return {};
 }
 
@@ -174,6 +194,9 @@ void check_growth(std::uint64_t grown, std::uint64_t errors, const Options& opti
 }
 
 Result<> run_all(Link& link, Loads& loads, Target& target, const Options& options, Watch& watch, Report& report) {
+  if (wire::is_early(options.ack_level())) {
+    report.notes.push_back(fmt::format("ack {}: {}", options.ack, can_lose(options.ack_level())));
+  }
   watch.stage = Stage::electing;
   const auto tail_before = link.tail(leader_wait_us);
   if (!tail_before) return std::unexpected(tail_before.error());
@@ -217,6 +240,7 @@ Result<> measure(Target& target, const Options& options, const CpuLayout& cpu, W
   Link link(target.ways(), {.clients = options.clients,
                             .in_flight = in_flight_most(options),
                             .payload_bytes = options.sizes ? *std::ranges::max_element(*options.sizes) : options.payload_bytes,
+                            .ack = options.ack_level(),
                             .entries_per_packet_max = options.entries_per_packet});
   const std::vector<std::uint32_t> one_size{static_cast<std::uint32_t>(options.payload_bytes)};
   Payloads payloads(dataplane::now_ns(), options.sizes ? *options.sizes : one_size);

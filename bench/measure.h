@@ -29,6 +29,7 @@ class Loads {
   [[nodiscard]] WorkloadOptions open(double rate, double seconds) const;
 
  private:
+  [[nodiscard]] Result<> await_commit(Lsn tail_before, const Run& run);
   [[nodiscard]] Result<> verify();
 
   Link& link_;

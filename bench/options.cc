@@ -89,7 +89,9 @@ Result<Options> complete(Options options) {
   }
   if (options.in_flight == 0) options.in_flight = default_in_flight(options);
   if (auto checked = check_load(options); !checked) return std::unexpected(checked.error());
-  if (options.ack != "quorum") return fail(fmt::format("--ack {} is not supported yet: use quorum", options.ack));
+  if (!wire::ack_level_of(options.ack)) {
+    return fail(fmt::format("--ack {} is no acknowledgement level: choose memory, leader, one, quorum or all", options.ack));
+  }
   if (options.payload_bytes == 0 || options.payload_bytes > entry_bytes_max) {
     return fail(fmt::format("--payload {} is not possible: choose 1 to {} bytes", options.payload_bytes, entry_bytes_max));
   }
@@ -107,6 +109,17 @@ Result<Options> complete(Options options) {
     return fail("the floors of a cluster elsewhere cannot be measured from here: run 'synod bench floor' on its machine");
   }
   return options;
+}
+
+const char* can_lose(wire::AckLevel level) {
+  switch (level) {
+    case wire::AckLevel::memory: return "a power failure of a quorum, or a crash and a failover at once, loses the last answers";
+    case wire::AckLevel::leader: return "a failover loses the last answers";
+    case wire::AckLevel::one: return "a failover and the crash of another replica at once lose the last answers";
+    case wire::AckLevel::quorum:
+    case wire::AckLevel::all: break;
+  }
+  return "";
 }
 
 CpuLayout choose_cores() {

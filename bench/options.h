@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "bench/arrivals.h"
+#include "wire/client.h"
 
 namespace synod::bench {
 
@@ -44,6 +45,8 @@ struct Options {
   bool verify = true;
   std::uint64_t seed = 1;  // of random arrivals
 
+  // Of options that complete() has let through.
+  [[nodiscard]] wire::AckLevel ack_level() const { return *wire::ack_level_of(ack); }
   [[nodiscard]] bool diskless() const { return data == "memory"; }
   [[nodiscard]] ArrivalKind arrivals() const {
     if (rate == 0) return ArrivalKind::closed;
@@ -53,6 +56,10 @@ struct Options {
 
 // Fills what was left open, and refuses what cannot be measured.
 [[nodiscard]] Result<Options> complete(Options options);
+
+// What a failure may take although it was answered at this level; empty for those that lose nothing while a quorum of disks
+// lives.
+[[nodiscard]] const char* can_lose(wire::AckLevel level);
 
 // Which cores do what. With one core everything shares it.
 struct CpuLayout {

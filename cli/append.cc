@@ -47,8 +47,10 @@ class Append {
   std::string path = "-";
   bool lines = false;
   std::optional<std::size_t> chunk_bytes;
+  std::string ack = "quorum";
 
   int run() {
+    cluster.ack = *wire::ack_level_of(ack);  // the option was checked
     auto client = cluster.connect();
     if (!client) return failed(client.error().text);
     auto source = EntrySource::open(path, cut(), chunk_bytes.value_or(0));
@@ -64,6 +66,9 @@ class Append {
       return failed(text);
     }
     if (first_) fmt::print("{} {}\n", first_->value(), last_.value());
+    if (first_ && wire::is_early(cluster.ack)) {
+      fmt::print(stderr, "synod: answered early (--ack {}): a failover may lose or move these entries\n", ack);
+    }
     return finish_output(exit_done);
   }
 
@@ -120,6 +125,12 @@ void add_append(CLI::App& app, Body& body) {
   command->add_option("--chunk", options.chunk_bytes, "one entry each so many bytes; else the whole input is one entry")
       ->check(CLI::Range(std::size_t{1}, entry_bytes_max))
       ->excludes(by_lines);
+  command->add_option("--ack", options.ack, "when an append is answered: memory, leader, one, quorum or all")
+      ->capture_default_str()
+      ->check([](const std::string& level) {
+        if (wire::ack_level_of(level)) return std::string();
+        return fmt::format("{} is no acknowledgement level: choose memory, leader, one, quorum or all", level);
+      });
   command->final_callback([&body] { body = [] { return options.run(); }; });
 }
 

@@ -41,6 +41,7 @@ Result<std::unique_ptr<client::Client>> ClusterOptions::connect() const {
   options.addresses = addresses;
   options.cluster = name;
   options.timeout_us = timeout_us();
+  options.ack = ack;
   return client::Client::connect(options);
 }
 

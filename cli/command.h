@@ -46,6 +46,7 @@ struct ClusterOptions {
   std::string addresses;
   std::string name = "synod";
   double deadline_seconds = 10;
+  wire::AckLevel ack = wire::AckLevel::quorum;  // of appends
 
   void add_to(CLI::App& command);
   [[nodiscard]] std::uint64_t timeout_us() const { return static_cast<std::uint64_t>(deadline_seconds * 1e6); }

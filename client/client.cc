@@ -107,6 +107,7 @@ Result<> Client::take_completions() {
   if (!session_.ended()) return {};
   std::string why =
       session_.end_reason() == EndReason::evicted ? "the session was evicted: read the log to see what is in it" : describe();
+  if (session_.end_reason() == EndReason::lost) why = "a failover has lost entries that were answered early: read the log to see";
   if (session_.end_reason() == EndReason::deadline) why = "the deadline passed; " + why;
   session_.reopen();
   if (unknown == 0) return fail(fmt::format("not appended ({}): {}", entries_text(not_appended), why));
@@ -118,7 +119,7 @@ Result<> Client::submit(Bytes payload) {
   if (payload.size() > entry_bytes_max) {
     return fail(fmt::format("not appended: an entry of {} bytes is too large: the most is {}", payload.size(), entry_bytes_max));
   }
-  while (!session_.try_append(payload, monotonic_us())) {
+  while (!session_.try_append(payload, monotonic_us(), options_.ack)) {
     if (!session_.ended()) {
       const std::size_t before = session_.unfinished();
       Result<> taken;

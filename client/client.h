@@ -20,10 +20,11 @@
 namespace synod::client {
 
 struct ClientOptions {
-  std::string addresses;                  // see client/address.h
-  std::string cluster = "synod";          // the cluster's name
-  std::uint64_t timeout_us = 10'000'000;  // of each operation. 0: for ever
-  SessionOptions session;                 // append_timeout_us is taken from timeout_us
+  std::string addresses;                        // see client/address.h
+  std::string cluster = "synod";                // the cluster's name
+  std::uint64_t timeout_us = 10'000'000;        // of each operation. 0: for ever
+  wire::AckLevel ack = wire::AckLevel::quorum;  // of every append
+  SessionOptions session;                       // append_timeout_us is taken from timeout_us
 };
 
 // One replica's answer to status, or nothing when it did not answer in time.

@@ -21,6 +21,7 @@ const char* name(EndReason reason) {
     case EndReason::deadline: return "deadline";
     case EndReason::evicted: return "evicted";
     case EndReason::refused: return "refused";
+    case EndReason::lost: return "lost";
   }
   return "unknown";
 }
@@ -37,20 +38,23 @@ Session::Session(std::span<const Peer> peers, const SessionOptions& options, std
   CHECK_GT(options.entries_per_packet_max, 0U);
 }
 
-std::optional<Sequence> Session::try_append(Bytes payload, std::uint64_t now_us) {
+std::optional<Sequence> Session::try_append(Bytes payload, std::uint64_t now_us, wire::AckLevel ack) {
   if (ended()) return std::nullopt;
-  return window_.push(payload, now_us);
+  return window_.push(payload, now_us, ack);
 }
 
 std::optional<Completion> Session::poll_completion() {
   if (window_.empty()) return std::nullopt;
   const Sequence sequence = window_.front_sequence();
   const Entry& entry = window_.entry(sequence);
-  Completion completion{.sequence = sequence, .lsn = entry.lsn, .outcome = Outcome::appended};
-  if (!entry.answered) {
+  Completion completion{
+      .sequence = sequence, .lsn = entry.lsn, .outcome = Outcome::appended, .met = entry.met, .ballot = entry.ballot};
+  const bool is_lost = end_ == EndReason::lost && sequence >= lost_from_ && completion.is_early();
+  if (!entry.answered || is_lost) {
     if (!ended()) return std::nullopt;
     completion.outcome = sequence < unknown_to_ ? Outcome::unknown : Outcome::not_appended;
   }
+  last_ballot_ = entry.ballot;
   window_.pop();
   return completion;
 }
@@ -61,6 +65,9 @@ void Session::reopen() {
   session_ = SessionId{};
   end_ = EndReason::none;
   refusal_.reset();
+  ballot_ = Ballot{};
+  last_ballot_ = Ballot{};
+  lost_from_ = Sequence{};
   open_.cancel();
   cursor_ = Sequence(1);
   sent_to_ = Sequence(1);
@@ -199,7 +206,7 @@ std::size_t Session::send(dataplane::Messenger& messenger, Range& range, std::ui
 
   const Sequence first = range.first + skipped;
   const wire::Append append{
-      .session = session_, .first = first, .count = range.count - skipped, .ack = wire::AckLevel::quorum, .zero = {}};
+      .session = session_, .first = first, .count = range.count - skipped, .ack = window_.entry(first).ack, .zero = {}};
   wire::PacketHeader header;
   header.type = wire::MessageType::append;
   header.destination = leader_.target().id;

@@ -11,12 +11,17 @@
 // Within it, packets in flight are limited as TCP limits its own: the limit grows with answers and is halved by loss.
 // Transmission goes in order, at a cursor: `gap` puts the cursor back to the sequence that it names, another leader to the front.
 //
-// End. A session ends when the deadline of its oldest entry passes, when it is evicted, or when an entry is refused for good.
-// Then every unfinished entry completes as `not_appended` (no transmission of it, or of an earlier entry, can have been
-// proposed: it was never sent, or each attempt was refused) or as `unknown`. A replica refuses a second copy of an attempt that
-// it has refused (replica/refusals.h). The one assumption behind `not_appended` for an entry that was sent: the network does not
-// keep such a copy for longer than the process lives that refused the first. Once all completions are taken, `reopen` starts a
-// fresh session.
+// Levels (rule 10). Each append says when it wants to be answered. An early answer completes it for the caller, who is told that
+// it was early: its LSN is provisional, and a failover may lose it. A replica admits sequences without a hole; so when a leader
+// of a higher ballot expects an entry that was answered early, that one and all after it are lost, and the session ends with
+// `lost`: nothing of it comes behind the hole. A session learns this when it next sends; one that is idle, or gone, does not.
+//
+// End. A session ends when the deadline of its oldest entry passes, when it is evicted, when an entry is refused for good, or
+// when entries that were answered early are lost. Then every unfinished entry completes as `not_appended` (no transmission of it,
+// or of an earlier entry, can have been proposed: it was never sent, or each attempt was refused) or as `unknown`. A replica
+// refuses a second copy of an attempt that it has refused (replica/refusals.h). The one assumption behind `not_appended` for an
+// entry that was sent: the network does not keep such a copy for longer than the process lives that refused the first. Once all
+// completions are taken, `reopen` starts a fresh session.
 //
 // Thread: one. No heap on the append path after construction.
 #pragma once
@@ -69,15 +74,19 @@ struct SessionOptions {
 };
 
 enum class Outcome : std::uint8_t { appended, not_appended, unknown };
-enum class EndReason : std::uint8_t { none, deadline, evicted, refused };
+enum class EndReason : std::uint8_t { none, deadline, evicted, refused, lost };
 
 [[nodiscard]] const char* name(Outcome outcome);
 [[nodiscard]] const char* name(EndReason reason);
 
 struct Completion {
   Sequence sequence;
-  Lsn lsn;  // of an appended entry
+  Lsn lsn;  // of an appended entry; provisional if it was answered early
   Outcome outcome{};
+  wire::AckLevel met = wire::AckLevel::quorum;  // of an appended entry: at least the level that was asked for
+  Ballot ballot;                                // of the leader that answered
+
+  [[nodiscard]] bool is_early() const { return wire::is_early(met); }
 };
 
 struct SessionCounters {
@@ -94,12 +103,14 @@ class Session {
   Session(std::span<const Peer> peers, const SessionOptions& options, std::size_t first_peer = 0);
 
   // Queues a copy of the payload (at most entry_bytes_max). Nothing: the window is full, or the session has ended.
-  std::optional<Sequence> try_append(Bytes payload, std::uint64_t now_us);
+  std::optional<Sequence> try_append(Bytes payload, std::uint64_t now_us, wire::AckLevel ack = wire::AckLevel::quorum);
   // The next finished append, in sequence order.
   std::optional<Completion> poll_completion();
 
   [[nodiscard]] bool ended() const { return end_ != EndReason::none; }
   [[nodiscard]] EndReason end_reason() const { return end_; }
+  // Of a session that ended with `lost`: the first entry that is lost, though it was answered early.
+  [[nodiscard]] Sequence lost_from() const { return lost_from_; }
   // The last refusal of an append or of the session: why a deadline passed.
   [[nodiscard]] std::optional<wire::RefusalReason> refusal() const { return refusal_; }
   // Needs ended() and an empty window.
@@ -123,6 +134,7 @@ class Session {
   void on_appended(const dataplane::Message& message, std::uint64_t now_us);
   void on_refused(const dataplane::Message& message, std::uint64_t now_us);
   void on_gap(Sequence next, std::uint64_t now_us);
+  [[nodiscard]] bool is_lost(Sequence next, Ballot ballot) const;
   void pause(Sequence from, std::uint64_t pause_us_min, std::uint64_t now_us);
   void widen(std::size_t finished);
   void narrow();
@@ -150,6 +162,9 @@ class Session {
   EndReason end_ = EndReason::none;
   Sequence unknown_to_;  // of an ended session: unfinished entries below it are `unknown`
   std::optional<wire::RefusalReason> refusal_;
+  Ballot ballot_;       // the highest in which a leader has answered this session
+  Ballot last_ballot_;  // in which the last entry that was taken by poll_completion was answered
+  Sequence lost_from_;
 
   Sequence cursor_{1};   // what is sent next
   Sequence sent_to_{1};  // everything below was sent at least once

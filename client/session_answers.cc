@@ -15,13 +15,18 @@ void Session::on_message(const dataplane::Message& message, std::uint64_t now_us
 }
 
 void Session::on_appended(const dataplane::Message& message, std::uint64_t now_us) {
-  const auto appended = wire::decode_client<wire::Appended>(message.payload);
+  const auto appended = wire::decode_appended(message.payload);
   if (!appended || appended->session != session_) return;
+  const Ballot ballot = message.header.ballot;
+  // An early answer of a leader that we have left, or that another has replaced, is worth nothing any more.
+  const bool is_current = message.header.source == leader_.target().id && ballot >= ballot_;
+  if (wire::is_early(appended->ack) && !is_current) return;
+  ballot_ = std::max(ballot_, ballot);
   leader_.on_leader(message.header.source, now_us);
   const std::size_t index = window_.find(appended->first);
   if (index != window_.ranges() && window_.range(index).attempts == 1) note_rtt(now_us - window_.range(index).sent_us);
   const std::size_t before = window_.ranges();
-  if (!window_.answer(appended->first, appended->count, appended->first_lsn)) return;
+  if (!window_.answer(*appended, ballot)) return;
   const std::size_t finished = before - window_.ranges();
   if (finished == 0) return;
   timeouts_ = 0;
@@ -70,6 +75,11 @@ void Session::on_refused(const dataplane::Message& message, std::uint64_t now_us
   if (refused->reason == wire::RefusalReason::gap) {
     if (!of_target) return;
     leader_.on_leader(from, now_us);
+    if (is_lost(refused->sequence, message.header.ballot)) {
+      lost_from_ = refused->sequence;
+      return end(EndReason::lost);
+    }
+    ballot_ = std::max(ballot_, message.header.ballot);
     return on_gap(refused->sequence, now_us);
   }
   const std::size_t index = window_.find(refused->sequence);
@@ -95,6 +105,13 @@ void Session::on_refused(const dataplane::Message& message, std::uint64_t now_us
     case wire::RefusalReason::trimmed:
     case wire::RefusalReason::unsupported: return end(EndReason::refused);
   }
+}
+
+// A leader admits what it does not hold, so what it expects it does not hold. If that was answered in a lower ballot, it is lost.
+// (In the same ballot the gap is an old one, which was filled since.)
+bool Session::is_lost(Sequence next, Ballot ballot) const {
+  if (next < window_.front_sequence()) return ballot > last_ballot_;
+  return window_.holds(next) && window_.entry(next).answered && ballot > window_.entry(next).ballot;
 }
 
 // Something before what we sent is missing there. Every packet behind a loss brings the same refusal: one of them counts.

@@ -31,7 +31,7 @@ std::optional<std::uint32_t> AppendWindow::place_for(std::size_t bytes) const {
   return bytes <= head ? std::optional<std::uint32_t>(0) : std::nullopt;
 }
 
-std::optional<Sequence> AppendWindow::push(Bytes payload, std::uint64_t now_us) {
+std::optional<Sequence> AppendWindow::push(Bytes payload, std::uint64_t now_us, wire::AckLevel ack) {
   CHECK_LE(payload.size(), entry_bytes_max);
   if (entries_.full()) return std::nullopt;
   const std::size_t bytes = payload.size() + wire::entry_header_bytes;
@@ -41,8 +41,7 @@ std::optional<Sequence> AppendWindow::push(Bytes payload, std::uint64_t now_us) 
   store(to, static_cast<std::uint32_t>(payload.size()));
   copy(to.subspan(wire::entry_header_bytes), payload);
   const Sequence sequence = end();
-  entries_.push(
-      {.offset = *offset, .bytes = static_cast<std::uint32_t>(bytes), .submitted_us = now_us, .lsn = {}, .answered = false});
+  entries_.push({.offset = *offset, .bytes = static_cast<std::uint32_t>(bytes), .submitted_us = now_us, .ack = ack});
   bytes_used_ += bytes;
   return sequence;
 }
@@ -64,7 +63,7 @@ bool AppendWindow::pack(std::size_t entries_max, std::size_t bytes_max) {
   while (next_unpacked_ != end() && range.count < entries_max) {
     const Entry& next = entry(next_unpacked_);
     const bool adjacent = range.count == 0 || next.offset == entry(range.first).offset + bytes;
-    if (range.count > 0 && (!adjacent || bytes + next.bytes > bytes_max)) break;
+    if (range.count > 0 && (!adjacent || bytes + next.bytes > bytes_max || next.ack != entry(range.first).ack)) break;
     bytes += next.bytes;
     ++range.count;
     ++next_unpacked_;
@@ -93,9 +92,10 @@ Bytes AppendWindow::bytes_from(const Range& range, Sequence from) const {
   return Bytes(memory_).subspan(first.offset, last.offset + last.bytes - first.offset);
 }
 
-bool AppendWindow::answer(Sequence first, std::uint32_t count, Lsn first_lsn) {
+bool AppendWindow::answer(const wire::Appended& appended, Ballot ballot) {
+  const Sequence first = appended.first;
   if (first.value() > next_unpacked_.value()) return false;  // also keeps the sum below from overflowing
-  const Sequence to = std::min(first + count, next_unpacked_);
+  const Sequence to = std::min(first + appended.count, next_unpacked_);
   const Sequence from = std::max(first, front_);
   bool news = false;
   for (Sequence sequence = from; sequence < to;) {
@@ -107,9 +107,11 @@ bool AppendWindow::answer(Sequence first, std::uint32_t count, Lsn first_lsn) {
     Range& range = ranges_[index];
     for (; sequence < std::min(range.end(), to); ++sequence) {
       Entry& entry = entries_[sequence - front_];
-      if (entry.answered) continue;
+      if (entry.answered || !wire::satisfies(appended.ack, entry.ack)) continue;
       entry.answered = true;
-      entry.lsn = first_lsn + (sequence - first);
+      entry.met = appended.ack;
+      entry.ballot = ballot;
+      entry.lsn = appended.first_lsn + (sequence - first);
       ++range.answered;
       ++answered_;
       news = true;

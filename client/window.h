@@ -20,10 +20,11 @@
 #include "base/bytes.h"
 #include "base/ids.h"
 #include "base/ring.h"
+#include "wire/client.h"
 
 namespace synod::client {
 
-// What one append message carries, and how its transmission stands.
+// What one append message carries, and how its transmission stands. All of it has one level.
 struct Range {
   Sequence first;
   std::uint32_t count = 0;
@@ -47,6 +48,9 @@ struct Entry {
   std::uint32_t bytes = 0;   // with its length field
   std::uint64_t submitted_us = 0;
   Lsn lsn;
+  Ballot ballot;                                // of the leader that answered
+  wire::AckLevel ack = wire::AckLevel::quorum;  // asked for
+  wire::AckLevel met = wire::AckLevel::quorum;  // answered: at least what was asked for
   bool answered = false;
 };
 
@@ -58,7 +62,7 @@ class AppendWindow {
   void restart();
 
   // Copies the payload in. Nothing: no room for it now.
-  std::optional<Sequence> push(Bytes payload, std::uint64_t now_us);
+  std::optional<Sequence> push(Bytes payload, std::uint64_t now_us, wire::AckLevel ack = wire::AckLevel::quorum);
 
   [[nodiscard]] bool empty() const { return entries_.empty(); }
   [[nodiscard]] std::size_t entries() const { return entries_.size(); }
@@ -81,8 +85,9 @@ class AppendWindow {
   // The entries of a range from `from` on, as they go into the message.
   [[nodiscard]] Bytes bytes_from(const Range& range, Sequence from) const;
 
-  // Notes where entries first .. first + count - 1 lie. What is unknown or known already is passed over. True: something new.
-  bool answer(Sequence first, std::uint32_t count, Lsn first_lsn);
+  // Notes where entries lie, as the leader of `ballot` says. What is unknown, known already or asked for more is passed over.
+  // True: something new.
+  bool answer(const wire::Appended& appended, Ballot ballot);
 
  private:
   [[nodiscard]] std::optional<std::uint32_t> place_for(std::size_t bytes) const;

@@ -33,6 +33,7 @@ Engine::Engine(const EngineOptions& options, const Restored& restored)
       timeouts_(options.timeouts),
       acceptor_(options.window_slots, std::max(restored.promised, restored.doubt.bound), restored.commit),
       proposer_(configuration_, options.window_slots, restored.commit),
+      receipts_(options.window_slots, restored.commit),
       learner_(restored.commit),
       election_(options.timeouts, options.seed),
       identity_(configuration_, place_, options.incarnation, restored.members, options.seed),
@@ -201,6 +202,11 @@ void Engine::handle(std::size_t from, const wire::PeerMessage& message, const wi
   const wire::RecordHeader& record = accept.record.header;
   if (record.ballot != message.ballot || !may_vote() || !follow(from, message, effects)) return release(body, effects);
   const AcceptVerdict verdict = judge(record);
+  const bool asks_received = message.probe != Probe{};
+  const auto say_received = [&] {
+    if (asks_received) send(message.from, record.ballot, wire::Received{record.slot, record.body_checksum}, effects);
+  };
+  if (mutant(Mutant::received_before_staging)) say_received();
   // A value whose body we were not given (no room in the pool), or that the journal has no room for, waits for the next attempt.
   if (verdict == AcceptVerdict::vote && (record.body_bytes == 0) == (body == no_body) && effects.may_stage_vote()) {
     acceptor_.accept(record.ballot, record.slot, value_of(record, body), message.from, effects);
@@ -208,18 +214,29 @@ void Engine::handle(std::size_t from, const wire::PeerMessage& message, const wi
     if (mutant(Mutant::reply_before_durable)) {
       send(message.from, record.ballot, wire::Accepted{record.slot, record.body_checksum}, effects);
     }
+    // Rule 10: after the ballot check, and staged. The vote follows when it is durable.
+    say_received();
     return;
   }
   release(body, effects);
   if (verdict == AcceptVerdict::conflict) ++counters_.conflicting_values;
+  if (verdict != AcceptVerdict::repeat_vote) return;
   // Rule 1: a duplicate is answered again only once durable; before that the held reply stands for it.
-  if (verdict == AcceptVerdict::repeat_vote && acceptor_.is_durable(acceptor_.slots()[record.slot])) {
+  if (!acceptor_.is_durable(acceptor_.slots()[record.slot])) {
+    say_received();
+  } else {
     send(message.from, record.ballot, wire::Accepted{record.slot, record.body_checksum, witness_.announced()}, effects);
   }
 }
 
 void Engine::handle(std::size_t from, const wire::PeerMessage& message, const wire::Accepted& accepted, BodyHandle, Effects&) {
   count_vote(from, message.ballot, accepted.slot, accepted.checksum);
+}
+
+void Engine::handle(std::size_t from, const wire::PeerMessage& message, const wire::Received& received, BodyHandle, Effects&) {
+  if (mutant(Mutant::receipt_is_vote)) return count_vote(from, message.ballot, received.slot, received.checksum);
+  // No vote: see receipts.h.
+  if (is_proposed(message.ballot, received.slot, received.checksum)) receipts_.receive(from, received.slot);
 }
 
 void Engine::handle(std::size_t, const wire::PeerMessage& message, const wire::Nack& nack, BodyHandle, Effects& effects) {
@@ -247,12 +264,14 @@ void Engine::handle(std::size_t from, const wire::PeerMessage& message, const wi
   if (!follow(from, message, effects)) return;
   // Says "I have promised nothing above this ballot"; it is no promise itself and so waits for no disk. A replica that may have
   // forgotten a promise says only that it lives.
-  send(message.from, message.ballot, wire::HeartbeatAnswer{witness_.announced()}, effects);
+  send(message.from, message.ballot, wire::HeartbeatAnswer{witness_.announced(), durable_slot_, first_lsn_}, effects);
   if (confirmed()) effects.sends[effects.sends.size() - 1].probe = message.probe;
 }
 
-void Engine::handle(std::size_t from, const wire::PeerMessage& message, const wire::HeartbeatAnswer&, BodyHandle, Effects&) {
+void Engine::handle(std::size_t from, const wire::PeerMessage& message, const wire::HeartbeatAnswer& answer, BodyHandle,
+                    Effects&) {
   if (message.ballot != proposer_.ballot() || !is_leader()) return;
+  receipts_.durable_to(from, answer.durable, answer.first);
   answered_probes_[from] = std::max(answered_probes_[from], message.probe);
 }
 
@@ -333,6 +352,12 @@ void Engine::on_durable(PersistNumber durable, std::uint64_t sequence) {
   witness_.durable(durable, sequence);
 }
 
+void Engine::on_durable_slot(Slot slot, Lsn first) {
+  durable_slot_ = slot;
+  first_lsn_ = first;
+  receipts_.durable_to(place_, slot, first);
+}
+
 bool Engine::has_room(const Effects& effects) {
   return effects.sends.room() >= 2 * members_max && effects.persists.room() >= 2 && effects.commits.room() >= 1 &&
          effects.releases.room() >= 4;
@@ -365,6 +390,7 @@ void Engine::advance_commit(Effects& effects) {
     effects.commits.push_back({next, accepted.value});
     acceptor_.advance(effects);
     proposer_.advance(effects);
+    receipts_.advance();
     learner_.advance();
     advanced = true;
   }

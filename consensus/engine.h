@@ -27,6 +27,7 @@
 #include "consensus/learner.h"
 #include "consensus/proposer.h"
 #include "consensus/quorum.h"
+#include "consensus/receipts.h"
 #include "consensus/witness.h"
 #include "wire/client.h"
 #include "wire/message.h"
@@ -66,6 +67,9 @@ class Engine {
   [[nodiscard]] bool wants_body(const wire::PeerMessage& message) const;
   // `sequence`: of the newest durable block, 0 if the caller's journal has none (then this disk has no witnesses).
   void on_durable(PersistNumber durable, std::uint64_t sequence);
+  // Everything committed up to `slot` is on stable storage here, but for entries below `first`, for which a peer's checkpoint
+  // stands: for the leader's appends with level `all` (rule 10).
+  void on_durable_slot(Slot slot, Lsn first = {});
   void on_tick(std::uint64_t now_us, Effects& effects);
   // Goes on with work that is ready; true if it should be called again after these effects are carried out.
   [[nodiscard]] bool pump(Effects& effects);
@@ -84,8 +88,14 @@ class Engine {
   // The leader's side
   [[nodiscard]] bool is_leader() const { return proposer_.phase() == ProposerPhase::leading; }
   [[nodiscard]] bool can_propose() const;
-  // Proposes a value in the next slot. The engine owns the body. Needs can_propose().
-  Slot propose(const Value& value, Effects& effects);
+  // Proposes a value in the next slot. The engine owns the body. Needs can_propose(). `asks_received`: whether the peers say so
+  // when they have received it, which the levels `memory` and `one` need.
+  Slot propose(const Value& value, Effects& effects, bool asks_received = false);
+  // Rule 10: the highest slot that has reached this level, and all before it, too; for `all` and `quorum` it is committed
+  // besides. Of early levels while leading; says nothing about what is chosen.
+  [[nodiscard]] Slot reached(wire::AckLevel level);
+  // What lies below is not on every member's disk, whatever reached() says.
+  [[nodiscard]] Lsn held_by_all_from() const { return receipts_.held_from(); }
   // Rule 7: a probe that starts after this call. A read that asked for it may be answered once confirmed_probe() reaches it and
   // commit() has reached settled_slot().
   [[nodiscard]] Probe ask_probe();
@@ -144,6 +154,8 @@ class Engine {
   void handle(std::size_t from, const wire::PeerMessage& message, const wire::Accept& accept, BodyHandle body, Effects& effects);
   void handle(std::size_t from, const wire::PeerMessage& message, const wire::Accepted& accepted, BodyHandle body,
               Effects& effects);
+  void handle(std::size_t from, const wire::PeerMessage& message, const wire::Received& received, BodyHandle body,
+              Effects& effects);
   void handle(std::size_t from, const wire::PeerMessage& message, const wire::Nack& nack, BodyHandle body, Effects& effects);
   void handle(std::size_t from, const wire::PeerMessage& message, const wire::Heartbeat& heartbeat, BodyHandle body,
               Effects& effects);
@@ -184,6 +196,7 @@ class Engine {
   void finish_phase1(Effects& effects);
   void repropose(Effects& effects);
   void stage_proposal(const Value& value, Effects& effects);
+  [[nodiscard]] bool is_proposed(Ballot ballot, Slot slot, Checksum checksum);
   void count_vote(std::size_t member, Ballot ballot, Slot slot, Checksum checksum);
   void send_heartbeats(Effects& effects);
   void send_accept(Slot slot, std::size_t to, Effects& effects);
@@ -213,6 +226,7 @@ class Engine {
 
   Acceptor acceptor_;
   Proposer proposer_;
+  Receipts receipts_;
   Learner learner_;
   Election election_;
   Identity identity_;
@@ -223,6 +237,8 @@ class Engine {
   RepairStaged repair_staged_ = RepairStaged::none;
   Slot highest_slot_;
   Slot trim_;
+  Slot durable_slot_;  // see on_durable_slot
+  Lsn first_lsn_;
 
   std::array<wire::PromisedSlot, window_slots_max> report_{};  // the list of the promise in the current Effects
   ReplicaId leader_;                                           // as last heard; 0: unknown

@@ -81,6 +81,7 @@ void Engine::finish_phase1(Effects& effects) {
   }
   settled_slot_ = std::max(commit(), proposer_.last_found());
   proposer_.start_reproposing(commit());
+  receipts_.begin(commit());
 }
 
 void Engine::repropose(Effects& effects) {
@@ -114,10 +115,11 @@ bool Engine::can_propose() const {
   return is_leader() && proposer_.next_slot() <= proposer_.proposed().last() && acceptor_.can_hold();
 }
 
-Slot Engine::propose(const Value& value, Effects& effects) {
+Slot Engine::propose(const Value& value, Effects& effects, bool asks_received) {
   CHECK(can_propose());
   CHECK(effects.may_stage_vote());
   const Slot slot = proposer_.next_slot();
+  if (asks_received) receipts_.ask(slot);
   stage_proposal(value, effects);
   return slot;
 }
@@ -139,17 +141,32 @@ void Engine::send_accept(Slot slot, std::size_t to, Effects& effects) {
   send(configuration_.member(to), proposer_.ballot(),
        wire::Accept{{.header = record_header(slot, proposer_.ballot(), accepted.value), .body = {}}}, effects,
        accepted.value.body);
+  if (receipts_.asked(slot)) effects.sends[effects.sends.size() - 1].probe = Probe(1);
+}
+
+// Whether this is what we have proposed there, in our ballot.
+bool Engine::is_proposed(Ballot ballot, Slot slot, Checksum checksum) {
+  const bool proposing = proposer_.phase() == ProposerPhase::reproposing || proposer_.phase() == ProposerPhase::leading;
+  if (!proposing || ballot != proposer_.ballot()) return false;
+  if (!proposer_.proposed().covers(slot) || !proposer_.proposed()[slot].present) return false;
+  if (acceptor_.slots()[slot].value.checksum == checksum) return true;
+  ++counters_.conflicting_values;
+  return false;
 }
 
 void Engine::count_vote(std::size_t member, Ballot ballot, Slot slot, Checksum checksum) {
-  const bool proposing = proposer_.phase() == ProposerPhase::reproposing || proposer_.phase() == ProposerPhase::leading;
-  if (!proposing || ballot != proposer_.ballot()) return;
-  if (!proposer_.proposed().covers(slot) || !proposer_.proposed()[slot].present) return;
-  if (acceptor_.slots()[slot].value.checksum != checksum) {
-    ++counters_.conflicting_values;
-    return;
-  }
+  // A vote for what is committed already counts for `all`.
+  if (is_leader() && ballot == proposer_.ballot() && slot < proposer_.next_slot()) receipts_.voted(member, slot);
+  if (!is_proposed(ballot, slot, checksum)) return;
   if (proposer_.vote(member, slot)) acceptor_.mark_chosen(slot);
+}
+
+Slot Engine::reached(wire::AckLevel level) {
+  if (level == wire::AckLevel::quorum) return commit();
+  if (!is_leader()) return Slot{};
+  if (wire::is_early(level)) return receipts_.reached(level, proposer_, configuration_, place_);
+  if (mutant(Mutant::all_is_quorum)) return commit();
+  return std::min(commit(), receipts_.durable_by_all(configuration_.size()));
 }
 
 Probe Engine::ask_probe() {

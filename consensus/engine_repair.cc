@@ -130,6 +130,7 @@ void Engine::install(Slot slot, Effects& effects) {
   if (proposer_.phase() != ProposerPhase::idle) step_down(effects);
   acceptor_.install(slot, effects);
   proposer_.rebase(slot);
+  receipts_.begin(slot);
   learner_.install(slot);
   highest_slot_ = std::max(highest_slot_, slot);
   behind_since_us_ = 0;

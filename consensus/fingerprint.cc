@@ -120,6 +120,9 @@ void Witness::fingerprint(Fingerprint& print) const {
 void Engine::fingerprint(Fingerprint& print, bool may_campaign, bool may_be_asked) const {
   acceptor_.fingerprint(print);
   proposer_.fingerprint(print);
+  if (proposer_.phase() == ProposerPhase::reproposing || proposer_.phase() == ProposerPhase::leading) {
+    receipts_.fingerprint(print, proposer_.next_slot());
+  }
   learner_.fingerprint(print, promised());
   election_.fingerprint(print);
   identity_.fingerprint(print);

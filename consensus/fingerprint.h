@@ -2,9 +2,9 @@
 //
 // It covers everything that decides what is promised, voted for, proposed, reported or committed. It leaves out what only decides
 // when, or whom, something is asked: time, timeouts, the random numbers, counters, resends, who is thought to lead, how far each
-// peer is known to be (that decides whom to ask for catch-up), and the probes of tail reads. What is logically the same looks the
-// same: persist numbers are counted from the durable one, slots and not places of a ring are named, a body stands for its value,
-// and what a phase no longer looks at is not there.
+// peer is known to be (that decides whom to ask for catch-up, and when `all` is answered), and the probes of tail reads. What is
+// logically the same looks the same: persist numbers are counted from the durable one, slots and not places of a ring are named,
+// a body stands for its value, and what a phase no longer looks at is not there.
 //
 // Members may be renamed on the way (`Labels`): states that differ only by swapping two acceptors can then be recognised.
 #pragma once

@@ -9,6 +9,7 @@ namespace synod::consensus {
 void Engine::check_now() const {
   acceptor_.check_now(commit());
   proposer_.check_now(commit());
+  CHECK_EQ(receipts_.first(), commit() + 1);
   CHECK_LE(promised(), highest_seen_);
   CHECK_LE(commit(), highest_slot_);
   CHECK_LE(trim_, commit() + 1);

@@ -22,6 +22,7 @@ void Intake::stop() {
   body_ = no_body;
   writer_ = {};
   closed_ = false;
+  asks_received_ = false;
 }
 
 bool Intake::make_room(std::size_t bytes, std::uint32_t entries) {
@@ -40,12 +41,12 @@ bool Intake::make_room(std::size_t bytes, std::uint32_t entries) {
   return false;
 }
 
-Intake::Admission Intake::append(const wire::AppendView& request) {
+Intake::Admission Intake::append(const wire::AppendView& request, bool may_admit) {
   const auto place = proposed_.sessions().find(request.header.session);
   if (!place.has_value()) {
     if (mutant(Mutant::evicted_is_new) && make_room(request.entries.size(), request.header.count)) {
       writer_.add(wire::RunKind::entries, request.header.session, request.header.first, request.header.count, request.entries);
-      return {Verdict::admitted, {}, 0};
+      return {.verdict = Verdict::admitted};
     }
     return {Verdict::evicted, {}, 0};
   }
@@ -58,10 +59,13 @@ Intake::Admission Intake::append(const wire::AppendView& request) {
   Sequence next = first;
   for (; next <= admitted; ++next) entries = wire::split_entry(entries).rest;
   const auto count = static_cast<std::uint32_t>(last - next + 1);
-  if (!make_room(entries.size(), count)) return {Verdict::busy, {}, *place};
+  if (!may_admit || !make_room(entries.size(), count)) return {Verdict::busy, {}, *place};
+  const Lsn lsn = proposed_.tail() + writer_.entries();
   writer_.add(wire::RunKind::entries, request.header.session, next, count, entries);
   admitted = last;
-  return {Verdict::admitted, {}, *place};
+  const wire::AckLevel ack = request.header.ack;
+  asks_received_ = asks_received_ || ack == wire::AckLevel::memory || ack == wire::AckLevel::one;
+  return {Verdict::admitted, next, *place, count, lsn};
 }
 
 bool Intake::open_session(const Uuid& client) {
@@ -90,6 +94,7 @@ consensus::Value Intake::take(Slot slot) {
   body_ = no_body;
   writer_ = {};
   closed_ = false;
+  asks_received_ = false;
   return value;
 }
 

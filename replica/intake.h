@@ -34,17 +34,21 @@ class Intake {
   enum class Verdict : std::uint8_t { admitted, duplicate, gap, evicted, busy };
   struct Admission {
     Verdict verdict = Verdict::busy;
-    Sequence next;  // for gap: the next sequence that would be admitted
+    Sequence next;  // for gap: the next sequence that would be admitted; for admitted: the first one that was
     consensus::Sessions::Place place = 0;
+    std::uint32_t count = 0;  // admitted
+    Lsn lsn;                  // of the first one, if nothing of this leader's ballot is lost
   };
-  // Takes the part of the request that was not admitted before. `duplicate`: all of it was.
-  [[nodiscard]] Admission append(const wire::AppendView& request);
+  // Takes the part of the request that was not admitted before. `duplicate`: all of it was. `busy`: no room, or not `may_admit`.
+  [[nodiscard]] Admission append(const wire::AppendView& request, bool may_admit = true);
   // Puts an opening into the batch and closes it: what it may evict must be decided before the next append is admitted.
   [[nodiscard]] bool open_session(const Uuid& client);
   // Puts a trim into the batch; false: no room now. Any number may share a batch, and a repeated one does no harm.
   [[nodiscard]] bool trim(Lsn lsn);
 
   [[nodiscard]] bool has_batch() const { return body_ != no_body && !writer_.empty(); }
+  // Something in the batch has a level that needs to know who has received it (rule 10).
+  [[nodiscard]] bool asks_received() const { return asks_received_; }
   // No append fits any more until the batch is taken.
   [[nodiscard]] bool is_closed() const { return closed_; }
 
@@ -61,6 +65,7 @@ class Intake {
   BodyHandle body_ = no_body;
   wire::BodyWriter writer_;
   bool closed_ = false;
+  bool asks_received_ = false;
 };
 
 }  // namespace synod::replica

@@ -18,6 +18,7 @@ namespace {
 
 constexpr std::size_t openings_max = 256;
 constexpr std::size_t tails_max = 1024;
+constexpr std::size_t ack_waits_max = 4096;  // of each level
 constexpr std::size_t trims_max = 64;
 constexpr std::size_t own_records_max = 4096;
 constexpr std::uint64_t check_interval_us = 1'000'000;  // of the engine's invariants
@@ -166,6 +167,7 @@ Node::Node(const NodeOptions& options, Parts&& parts)
       base_reader_(*journal_),
       scrub_(*journal_, options.scrub),
       staged_(options.window_slots),
+      waits_(ack_waits_max),
       openings_(openings_max),
       tails_(tails_max),
       trims_(trims_max),
@@ -222,6 +224,7 @@ bool Node::poll_once(std::uint64_t now_us) {
   retain();
   propose_batch();
   drain();
+  answer_waits();
   answer_tails();
   upkeep();
   reads_.start(durable_slot(), first_readable(), log_.tail(), engine_.promised(), engine_.commit());
@@ -234,6 +237,7 @@ void Node::poll_journal() {
   index_->set_durable(durable);
   if (is_traced()) trace_durable(durable);
   engine_.on_durable(engine_durable(durable), journal_->told_sequence());
+  engine_.on_durable_slot(durable_slot(), first_lsn_ > log_.trim() ? first_lsn_ : Lsn{});
   if (failed_ || !journal_->failed().has_value()) return;
   failed_ = true;
   say(fmt::format("the journal failed ({}): this replica votes no more; replace its disk", std::strerror(*journal_->failed())));
@@ -282,7 +286,8 @@ void Node::propose_batch() {
   effects_.clear();
   grant(effects_);
   if (!effects_.may_stage_vote()) return;
-  const Slot slot = engine_.propose(intake_.take(engine_.next_slot()), effects_);
+  const bool asks_received = intake_.asks_received();
+  const Slot slot = engine_.propose(intake_.take(engine_.next_slot()), effects_, asks_received);
   if (is_traced()) options_.trace->on_proposed(slot);
   for (std::size_t i = 0; i < openings_.size(); ++i) {
     if (openings_[i].slot == Slot{}) openings_[i].slot = slot;

@@ -25,6 +25,7 @@
 #include "consensus/engine.h"
 #include "consensus/log_state.h"
 #include "dataplane/messenger.h"
+#include "replica/ack_waits.h"
 #include "replica/body_pool.h"
 #include "replica/checkpoint_writer.h"
 #include "replica/intake.h"
@@ -181,7 +182,9 @@ class Node {
   void on_trim(const wire::Trim& request, const dataplane::Message& message);
   void answer_trims(Slot slot, bool has_trimmed);
   void on_read_request(const wire::Read& request, const dataplane::Message& message);
-  void answer_appended(const wire::Append& request, consensus::Sessions::Place place, const dataplane::Route& client);
+  void answer_appended(const AckWait& asked, wire::AckLevel level, const dataplane::Route& client);
+  void wait_for_level(const wire::Append& request, const Intake::Admission& admission);
+  void answer_waits();
   void answer_run(const consensus::AppliedRun& run);
   void flush_answer();
   void answer_tails();
@@ -237,6 +240,7 @@ class Node {
   std::array<dataplane::Route, sessions_max> session_routes_{};  // by session place
   std::array<SessionId, sessions_max> session_route_ids_{};      // whose route it is
   Refusals refusals_;
+  AckWaits waits_;
   Ring<Opening> openings_;
   Ring<TailWait> tails_;
   Ring<TrimWait> trims_;

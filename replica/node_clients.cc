@@ -10,6 +10,7 @@ namespace synod::replica {
 
 using dataplane::Message;
 using dataplane::Route;
+using wire::AckLevel;
 using wire::MessageType;
 using wire::RefusalReason;
 
@@ -121,10 +122,11 @@ void Node::on_append(const wire::AppendView& request, const Message& message) {
   if (!engine_.is_leader()) return refuse_it(RefusalReason::not_leader, append.first);
   if (!takes_appends_) return refuse_it(RefusalReason::no_space, append.first);
   if (refusals_.cover(append.session, attempt)) return refuse_it(RefusalReason::busy, append.first);
-  Intake::Admission admission = intake_.append(request);
+  const bool takes_level = waits_.takes(append.ack);
+  Intake::Admission admission = intake_.append(request, takes_level);
   if (admission.verdict == Intake::Verdict::busy && intake_.is_closed()) {
     propose_batch();
-    admission = intake_.append(request);
+    admission = intake_.append(request, takes_level);
   }
   switch (admission.verdict) {
     case Intake::Verdict::evicted:
@@ -135,32 +137,36 @@ void Node::on_append(const wire::AppendView& request, const Message& message) {
       return refuse_it(RefusalReason::evicted, append.first);
     case Intake::Verdict::gap: return refuse_it(RefusalReason::gap, admission.next);
     case Intake::Verdict::busy: return refuse_it(RefusalReason::busy, append.first);
-    case Intake::Verdict::duplicate: answer_appended(append, admission.place, message.from); break;
+    case Intake::Verdict::duplicate:
+      answer_appended({{}, append.session, admission.place, append.first, append.count, {}}, AckLevel::quorum, message.from);
+      break;
     case Intake::Verdict::admitted:
       if (is_traced()) options_.trace->on_received();
       break;
   }
+  if (append.ack != AckLevel::quorum) wait_for_level(append, admission);
   session_routes_[admission.place] = message.from;
   session_route_ids_[admission.place] = append.session;
 }
 
 // A repeated append whose entries are applied is answered again, one answer a stretch of consecutive LSNs. What is still on its
 // way is answered when it commits.
-void Node::answer_appended(const wire::Append& request, consensus::Sessions::Place place, const Route& client) {
+void Node::answer_appended(const AckWait& asked, AckLevel level, const Route& client) {
   const consensus::Sessions& sessions = log_.sessions();
-  if (sessions.at(place).id != request.session) return;  // opened, but not applied yet
-  wire::Appended appended{.session = request.session};
+  if (sessions.at(asked.place).id != asked.session) return;  // opened, but not applied yet; or evicted
+  wire::Appended appended{.session = asked.session, .ack = level};
   const auto send_stretch = [&] {
     if (appended.count > 0) answer(client, MessageType::appended, appended);
     appended.count = 0;
   };
-  for (std::uint32_t i = 0; i < request.count; ++i) {
-    const Sequence sequence = request.first + i;
-    const auto lsn = sessions.lsn_of(place, sequence);
-    if (!lsn.has_value()) {
+  for (std::uint32_t i = 0; i < asked.count; ++i) {
+    const Sequence sequence = asked.first + i;
+    const auto lsn = sessions.lsn_of(asked.place, sequence);
+    const bool is_missing = level == AckLevel::all && lsn.has_value() && *lsn < engine_.held_by_all_from();
+    if (!lsn.has_value() || is_missing) {
       send_stretch();
-      if (sequence > sessions.at(place).last) return;
-      continue;  // older than the ring: a client never has so many in flight
+      if (sequence > sessions.at(asked.place).last) return;
+      continue;  // not on every disk, and never will be; or older than the ring: a client never has so many in flight
     }
     if (appended.count > 0 && appended.first_lsn + appended.count != *lsn) send_stretch();
     if (appended.count == 0) {
@@ -170,6 +176,37 @@ void Node::answer_appended(const wire::Append& request, consensus::Sessions::Pla
     ++appended.count;
   }
   send_stretch();
+}
+
+// An append of another level than `quorum` was admitted, or has come again. (An early answer is given once: if it is lost on its
+// way, the final one follows. One of `all` waits as long as this replica leads; its client gives up at its deadline.)
+void Node::wait_for_level(const wire::Append& request, const Intake::Admission& admission) {
+  const bool admitted = admission.verdict == Intake::Verdict::admitted;
+  const Slot newest = intake_.has_batch() ? engine_.next_slot() : engine_.next_slot() - 1;
+  if (wire::is_early(request.ack)) {
+    if (!admitted) return;
+    return waits_.add(request.ack, {newest, request.session, admission.place, admission.next, admission.count, admission.lsn});
+  }
+  if (!admitted && waits_.holds(AckLevel::all, request.session, request.first, request.count)) return;
+  waits_.add(AckLevel::all, {newest, request.session, admission.place, request.first, request.count, {}});
+}
+
+// Rule 10: whatever has reached its level, and all before it, too.
+void Node::answer_waits() {
+  if (waits_.empty()) return;
+  for (const AckLevel level : {AckLevel::memory, AckLevel::leader, AckLevel::one, AckLevel::all}) {
+    const Slot reached = engine_.reached(level);
+    for (Ring<AckWait>& waits = waits_.of(level); !waits.empty() && waits.front().slot <= reached; waits_.pop(level)) {
+      const AckWait& wait = waits.front();
+      if (session_route_ids_[wait.place] != wait.session) continue;
+      const Route& client = session_routes_[wait.place];
+      if (level == AckLevel::all) {
+        answer_appended(wait, level, client);
+      } else if (wait.slot > engine_.commit()) {  // else the final answer was given already
+        answer(client, MessageType::appended, wire::Appended{wait.session, wait.first, wait.lsn, wait.count, level});
+      }
+    }
+  }
 }
 
 void Node::answer_run(const consensus::AppliedRun& run) {

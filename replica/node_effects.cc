@@ -89,6 +89,7 @@ Slot Node::durable_slot() {
 void Node::change_leadership() {
   intake_.stop();
   openings_.clear();
+  waits_.clear();
   for (; !tails_.empty(); tails_.pop()) {
     const TailWait& wait = tails_.front();
     refuse(wait.route, {.request = wait.request, .reason = wire::RefusalReason::not_leader});

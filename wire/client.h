@@ -6,6 +6,8 @@
 
 #include <cstdint>
 #include <expected>
+#include <optional>
+#include <string_view>
 #include <utility>
 
 #include "base/bytes.h"
@@ -16,8 +18,29 @@
 
 namespace synod::wire {
 
-// When an append is answered. Only `quorum` exists yet; the numbers of the others are reserved here.
-enum class AckLevel : std::uint8_t { quorum = 0, memory = 1, leader = 2, one = 3, all = 4 };
+// When an append is answered (rule 10): chosen by each append, cumulative over everything before it in the log. The first two
+// are final: committed, at its LSN for ever. The others are early: see Appended.
+enum class AckLevel : std::uint8_t {
+  quorum = 0,  // a quorum has it on stable storage
+  memory = 1,  // a quorum, the leader among it, has received it
+  leader = 2,  // it is on the leader's stable storage
+  one = 3,     // that, and another replica has received it
+  all = 4,     // committed, and on the stable storage of every member
+};
+inline constexpr std::size_t ack_levels = 5;
+
+[[nodiscard]] const char* name(AckLevel level);
+[[nodiscard]] std::optional<AckLevel> ack_level_of(std::string_view name);
+[[nodiscard]] constexpr bool is_known(AckLevel level) {
+  return static_cast<std::size_t>(level) < ack_levels;
+}
+[[nodiscard]] constexpr bool is_early(AckLevel level) {
+  return level != AckLevel::quorum && level != AckLevel::all;
+}
+// Whether an answer that says `met` is the one that an append with level `asked` waits for.
+[[nodiscard]] constexpr bool satisfies(AckLevel met, AckLevel asked) {
+  return met == asked || met == AckLevel::all || (met == AckLevel::quorum && is_early(asked));
+}
 
 // Why a request was not done. `not appended` holds for every reason here: the replica did not propose the entries of this
 // request.
@@ -53,7 +76,9 @@ struct Append {
   std::uint8_t zero[3] = {};
 };
 
-// Entries first .. first + count - 1 of the session are at first_lsn .. first_lsn + count - 1, for ever.
+// Entries first .. first + count - 1 of the session have reached the level `ack`. `quorum` and `all`: they are at first_lsn ..
+// first_lsn + count - 1, for ever. An early level: that is where they will be if the leader of the header's ballot commits them;
+// a failover may lose them, or move them. Then the final answer (`quorum`) follows when they commit.
 struct Appended {
   SessionId session;
   Sequence first;
@@ -196,6 +221,8 @@ struct AppendView {
   Bytes entries;
 };
 [[nodiscard]] std::expected<AppendView, RefusalReason> decode_append(Bytes payload);
+
+[[nodiscard]] std::expected<Appended, RefusalReason> decode_appended(Bytes payload);
 
 struct ReadAnswerView {
   ReadAnswer header;

@@ -46,6 +46,20 @@ struct AcceptedFormat {
 };
 static_assert(Format<AcceptedFormat> && sizeof(AcceptedFormat) == 24);
 
+struct ReceivedFormat {
+  Slot slot;
+  Checksum checksum;
+  std::uint32_t zero = 0;
+};
+static_assert(Format<ReceivedFormat> && sizeof(ReceivedFormat) == 16);
+
+struct HeartbeatAnswerFormat {
+  std::uint64_t sequence = 0;
+  Slot durable;
+  Lsn first;
+};
+static_assert(Format<HeartbeatAnswerFormat> && sizeof(HeartbeatAnswerFormat) == 24);
+
 struct FetchFormat {
   Slot slot;
   Ballot accepted;
@@ -127,12 +141,14 @@ Decoded decode_payload(MessageType type, Bytes payload, std::span<PromisedSlot> 
     case MessageType::nack: return decode_fixed<std::uint64_t>(payload, [](auto f) { return Nack{Ballot::from_packed(f)}; });
     case MessageType::heartbeat:
       return decode_fixed<HeartbeatFormat>(payload, [](auto f) { return Heartbeat{f.sequence, f.heard}; });
-    case MessageType::heartbeat_answer: return decode_fixed<std::uint64_t>(payload, [](auto f) { return HeartbeatAnswer{f}; });
+    case MessageType::heartbeat_answer:
+      return decode_fixed<HeartbeatAnswerFormat>(payload, [](auto f) { return HeartbeatAnswer{f.sequence, f.durable, f.first}; });
     case MessageType::fetch:
       return decode_fixed<FetchFormat>(payload, [](auto f) { return Fetch{f.slot, f.accepted, f.checksum}; });
     case MessageType::value: return decode_record_message<Value>(payload);
     case MessageType::catch_up: return decode_fixed<CatchUpFormat>(payload, [](auto f) { return CatchUp{f.from, f.to}; });
     case MessageType::chosen: return decode_record_message<Chosen>(payload);
+    case MessageType::received: return decode_fixed<ReceivedFormat>(payload, [](auto f) { return Received{f.slot, f.checksum}; });
     default: return std::unexpected(MessageFault::unknown_type);
   }
 }
@@ -180,6 +196,7 @@ const char* name(MessageFault fault) {
 std::expected<PeerMessage, MessageFault> decode_peer_message(const PacketHeader& header, Bytes payload,
                                                              std::span<PromisedSlot> slots) {
   if (header.source == ReplicaId{}) return std::unexpected(MessageFault::not_from_a_replica);
+  if (header.type == MessageType::accept && header.probe > Probe(1)) return std::unexpected(MessageFault::bad_reserved);
   auto decoded = decode_payload(header.type, payload, slots);
   if (!decoded) return std::unexpected(decoded.error());
   return PeerMessage{header.source, header.incarnation, header.ballot, header.commit, header.probe, *std::move(decoded)};
@@ -208,11 +225,16 @@ EncodedPayload encode_peer_payload(const PeerPayload& payload, std::span<std::by
           },
           [&](const Nack& m) { return encode_fixed(MessageType::nack, m.refused.value(), scratch); },
           [&](const Heartbeat& m) { return encode_fixed(MessageType::heartbeat, HeartbeatFormat{m.sequence, m.heard}, scratch); },
-          [&](const HeartbeatAnswer& m) { return encode_fixed(MessageType::heartbeat_answer, m.sequence, scratch); },
+          [&](const HeartbeatAnswer& m) {
+            return encode_fixed(MessageType::heartbeat_answer, HeartbeatAnswerFormat{m.sequence, m.durable, m.first}, scratch);
+          },
           [&](const Fetch& m) { return encode_fixed(MessageType::fetch, FetchFormat{m.slot, m.accepted, m.checksum}, scratch); },
           [&](const Value& m) { return encode_record(MessageType::value, m.record, scratch); },
           [&](const CatchUp& m) { return encode_fixed(MessageType::catch_up, CatchUpFormat{m.from, m.to}, scratch); },
           [&](const Chosen& m) { return encode_record(MessageType::chosen, m.record, scratch); },
+          [&](const Received& m) {
+            return encode_fixed(MessageType::received, ReceivedFormat{.slot = m.slot, .checksum = m.checksum}, scratch);
+          },
       },
       payload);
 }

@@ -65,9 +65,16 @@ struct Promise {
   std::uint64_t sequence = 0;           // see Accepted
 };
 
-// Phase 2, request: "accept this record". ballot: the leader's, equal to the record's.
+// Phase 2, request: "accept this record". ballot: the leader's, equal to the record's. probe: 1 asks for Received, too; else 0.
 struct Accept {
   RecordView record;
+};
+
+// "I hold this value in memory, and have staged it": no vote, and no promise that it outlives this process (rule 10). Sent only
+// if the accept asked for it. ballot: the one of the accept.
+struct Received {
+  Slot slot;
+  Checksum checksum;
 };
 
 // Phase 2, durable answer. ballot: the one voted in. The checksum says which value.
@@ -92,8 +99,12 @@ struct Heartbeat {
 };
 
 // "I have promised nothing above `ballot`." probe: the one answered; 0: the sender lives and says nothing about its promises.
+// For appends that ask for `all` (rule 10): every committed slot up to `durable` is on stable storage here, but for entries below
+// `first`, which this disk never held: a peer's checkpoint stands for them.
 struct HeartbeatAnswer {
   std::uint64_t sequence = 0;
+  Slot durable;
+  Lsn first;
 };
 
 // Phase 1, a candidate asks for a value that a promise reported. ballot: the candidate's.
@@ -120,7 +131,7 @@ struct Chosen {
 };
 
 using PeerPayload = std::variant<Hello, Suspect, SuspectAnswer, Prepare, Promise, Accept, Accepted, Nack, Heartbeat,
-                                 HeartbeatAnswer, Fetch, Value, CatchUp, Chosen>;
+                                 HeartbeatAnswer, Fetch, Value, CatchUp, Chosen, Received>;
 
 struct PeerMessage {
   ReplicaId from;

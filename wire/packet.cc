@@ -24,6 +24,7 @@ const char* name(MessageType type) {
     case MessageType::chosen: return "chosen";
     case MessageType::checkpoint: return "checkpoint";
     case MessageType::checkpoint_ask: return "checkpoint_ask";
+    case MessageType::received: return "received";
     case MessageType::open_session: return "open_session";
     case MessageType::session_opened: return "session_opened";
     case MessageType::append: return "append";

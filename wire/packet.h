@@ -36,6 +36,7 @@ enum class MessageType : std::uint8_t {
   chosen = 14,
   checkpoint = 15,
   checkpoint_ask = 16,
+  received = 17,
   // between a client and a replica
   open_session = 32,
   session_opened = 33,
@@ -55,7 +56,7 @@ enum class MessageType : std::uint8_t {
 [[nodiscard]] const char* name(MessageType type);
 [[nodiscard]] constexpr bool is_known(MessageType type) {
   const auto value = static_cast<unsigned>(type);
-  return (value >= 1 && value <= 16) || (value >= 32 && value <= 44);
+  return (value >= 1 && value <= 17) || (value >= 32 && value <= 44);
 }
 [[nodiscard]] constexpr bool is_client_message(MessageType type) {
   return static_cast<unsigned>(type) >= 32;
@@ -82,7 +83,7 @@ struct PacketHeader {
   Ballot ballot;                    // of this message; its meaning is the message's
   std::uint64_t message_id = 0;     // kept across retransmissions, so that fragments of two attempts meet
   Slot commit;                      // the sender's commit watermark
-  Probe probe;                      // heartbeat and its answer: rule 7
+  Probe probe;                      // heartbeat and its answer: rule 7; accept: 1 asks for `received`
   std::array<std::byte, 16> tag{};  // reserved for authentication, zero
 };
 

@@ -35,8 +35,8 @@ class World {
     messenger_.add_port(dataplane::PortRef(port_));
   }
 
-  std::optional<Sequence> append(std::string payload) {
-    const auto sequence = session.try_append(bytes_of(payload), network.now_us);
+  std::optional<Sequence> append(std::string payload, wire::AckLevel level = wire::AckLevel::quorum) {
+    const auto sequence = session.try_append(bytes_of(payload), network.now_us, level);
     if (sequence) submitted.push_back(std::move(payload));
     return sequence;
   }

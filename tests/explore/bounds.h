@@ -20,6 +20,7 @@ struct Bounds {
   bool slow_disks = true;  // else every record is durable at once
   bool nacks = false;      // else they are lost: all they do is to end a phase 1 or a leadership
   bool serves = true;      // catch-up
+  bool receipts = false;   // every accept asks for Received, too (rule 10)
   // A deliberate fault, to see the explorer find it: a crash loses the whole disk, and the replica goes on under its old name.
   bool amnesia = false;
   // Keep every n-th replica that came to a known state by another way, for Space::differing_twins. 0: none.

@@ -30,6 +30,10 @@ TEST(Explore, TwoProposersThatAreToldOfRefusalsAgree) {
   explore_all({.campaigns = 1, .nacks = true}, 100'000);
 }
 
+TEST(Explore, ReceiptsNeverCountAsVotes) {
+  explore_all({.campaigns = 1, .receipts = true}, 30'000);
+}
+
 TEST(Explore, OneProposerThatRestartsAgreesWithItself) {
   explore_all({.proposers = 1, .campaigns = 2, .crashes = 1}, 50'000);
 }

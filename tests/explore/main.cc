@@ -36,11 +36,12 @@ void on_abort(int) {
 void print_bounds(const Bounds& bounds) {
   std::printf(
       "bounds: %u members, %u proposers, rounds up to %lu, %u campaigns of each, own values in slots up to %lu, %u crashes,\n"
-      "        window of %zu, %s disks, nacks %s, catch-up %s%s%s%s\n",
+      "        window of %zu, %s disks, nacks %s, catch-up %s%s%s%s%s\n",
       unsigned{bounds.members}, unsigned{bounds.proposers}, static_cast<unsigned long>(bounds.rounds), bounds.campaigns,
       static_cast<unsigned long>(bounds.slots), bounds.crashes, bounds.window_slots, bounds.slow_disks ? "slow" : "fast",
       bounds.nacks ? "on" : "lost", bounds.serves ? "on" : "off", bounds.lost_middles ? ", lost middle records" : "",
-      bounds.lost_tails ? ", lost tails" : "", bounds.amnesia ? ", A CRASH LOSES THE DISK" : "");
+      bounds.lost_tails ? ", lost tails" : "", bounds.receipts ? ", receipts" : "",
+      bounds.amnesia ? ", A CRASH LOSES THE DISK" : "");
 }
 
 double memory_gib() {
@@ -88,6 +89,7 @@ int run(int argc, char** argv) {
   app.add_option("--nacks", bounds.nacks);
   app.add_option("--serves", bounds.serves, "catch-up");
   app.add_option("--states", bounds.states_max, "gives up after so many");
+  app.add_flag("--receipts", bounds.receipts, "every accept asks for Received");
   app.add_flag("--lost-middles", bounds.lost_middles, "a crash may lose a durable record that others stand behind");
   app.add_flag("--lost-tails", bounds.lost_tails, "a crash may lose the last durable records");
   app.add_flag("--amnesia", bounds.amnesia, "a crash loses the disk: must be found");

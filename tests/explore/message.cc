@@ -41,6 +41,10 @@ void add_payload(Fingerprint& print, const wire::PeerPayload& payload) {
                           print.add(accepted.slot);
                           print.add(accepted.checksum);
                         },
+                        [&](const wire::Received& received) {
+                          print.add(received.slot);
+                          print.add(received.checksum);
+                        },
                         [&](const wire::Nack& nack) { print.add(nack.refused); },
                         [&](const wire::Hello& hello) {
                           print.add(hello.wants_answer | hello.is_certain << 1U);
@@ -77,6 +81,9 @@ std::string describe_payload(const wire::PeerPayload& payload) {
                                [](const wire::Accepted& accepted) {
                                  return fmt::format("Accepted(slot {}, {})", accepted.slot.value(), describe(accepted.checksum));
                                },
+                               [](const wire::Received& received) {
+                                 return fmt::format("Received(slot {}, {})", received.slot.value(), describe(received.checksum));
+                               },
                                [](const wire::Nack& nack) { return fmt::format("Nack of {}", describe(nack.refused)); },
                                [](const wire::Heartbeat&) -> std::string { return "Heartbeat"; },
                                [](const wire::Hello& hello) {
@@ -111,7 +118,9 @@ Fingerprint::Value fingerprint(const Message& message, const Fingerprint::Labels
   print.add(message.message.incarnation.open_count);
   print.add(message.message.ballot);
   print.add(message.message.commit);
-  if (std::holds_alternative<wire::Hello>(message.message.payload)) print.add(message.message.probe);
+  const wire::PeerPayload& payload = message.message.payload;
+  const bool looks_at_probe = std::holds_alternative<wire::Hello>(payload) || std::holds_alternative<wire::Accept>(payload);
+  if (looks_at_probe) print.add(message.message.probe);
   add_payload(print, message.message.payload);
   return print.value();
 }

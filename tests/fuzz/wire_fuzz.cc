@@ -130,6 +130,14 @@ bool use_append(Bytes payload) {
   return true;
 }
 
+bool use_appended(Bytes payload) {
+  const auto appended = decode_appended(payload);
+  if (!appended) return false;
+  CHECK(is_known(appended->ack));
+  CHECK(same(bytes_of(*appended), payload));
+  return true;
+}
+
 bool use_read_answer(Bytes payload) {
   const auto answer = decode_read_answer(payload);
   if (!answer) return false;
@@ -142,7 +150,7 @@ bool use_client_message(MessageType type, Bytes payload) {
     case MessageType::open_session: return use_fixed<OpenSession>(payload);
     case MessageType::session_opened: return use_fixed<SessionOpened>(payload);
     case MessageType::append: return use_append(payload);
-    case MessageType::appended: return use_fixed<Appended>(payload);
+    case MessageType::appended: return use_appended(payload);
     case MessageType::refused: return use_fixed<Refused>(payload);
     case MessageType::tail: return use_fixed<Tail>(payload);
     case MessageType::tail_answer: return use_fixed<TailAnswer>(payload);
@@ -258,6 +266,7 @@ std::vector<Example> examples() {
   all.push_back(example(MessageType::open_session, bytes_of(OpenSession{1})));
   all.push_back(example(MessageType::session_opened, bytes_of(SessionOpened{1, SessionId(65536)})));
   all.push_back(example(MessageType::appended, bytes_of(Appended{SessionId(65536), Sequence(1), Lsn(5), 3})));
+  all.push_back(example(MessageType::appended, bytes_of(Appended{SessionId(65536), Sequence(1), Lsn(5), 3, AckLevel::memory})));
   all.push_back(example(MessageType::refused, bytes_of(Refused{.request = 1, .reason = RefusalReason::busy})));
   all.push_back(example(MessageType::tail, bytes_of(Tail{1})));
   all.push_back(example(MessageType::tail_answer, bytes_of(TailAnswer{1, Lsn(9)})));

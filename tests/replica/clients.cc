@@ -39,8 +39,8 @@ Client::Client(Cluster& cluster, std::uint16_t number, std::uint64_t append_time
   messenger_.add_port(dataplane::PortRef(port_));
 }
 
-bool Client::append(std::string payload) {
-  if (!session_.try_append(std::as_bytes(std::span(payload)), cluster_.network.now_us)) return false;
+bool Client::append(std::string payload, wire::AckLevel level) {
+  if (!session_.try_append(std::as_bytes(std::span(payload)), cluster_.network.now_us, level)) return false;
   appends_.push_back({.payload = std::move(payload), .outcome = {}, .lsn = {}, .session = sessions_});
   return true;
 }
@@ -56,6 +56,8 @@ void Client::take_completions() {
     Appended& append = appends_[finished_++];
     append.outcome = completion->outcome;
     append.lsn = completion->lsn;
+    append.met = completion->met;
+    if (completion->is_early()) continue;
     if (completion->outcome == client::Outcome::appended) {
       acknowledged_ = std::max(acknowledged_, completion->lsn + 1);
     } else {
@@ -63,6 +65,7 @@ void Client::take_completions() {
     }
   }
   if (!session_.ended()) return;
+  last_end_ = session_.end_reason();
   session_.reopen();
   ++sessions_;
 }

@@ -17,6 +17,7 @@ struct Appended {
   std::optional<client::Outcome> outcome;
   Lsn lsn;
   std::uint64_t session = 0;  // counts the client's own sessions
+  wire::AckLevel met = wire::AckLevel::quorum;
 };
 
 class Client {
@@ -24,7 +25,7 @@ class Client {
   Client(Cluster& cluster, std::uint16_t number, std::uint64_t append_timeout_us = 0);
 
   // False: its window is full.
-  bool append(std::string payload);
+  bool append(std::string payload, wire::AckLevel level = wire::AckLevel::quorum);
   void poll();
   [[nodiscard]] bool is_idle() { return session_.unfinished() == 0 && !session_.call().waiting(); }
   [[nodiscard]] const std::vector<Appended>& appends() const { return appends_; }
@@ -32,6 +33,8 @@ class Client {
   [[nodiscard]] dataplane::Messenger& messenger() { return messenger_; }
   // Highest LSN acknowledged so far, plus one.
   [[nodiscard]] Lsn acknowledged() const { return acknowledged_; }
+  // Why its last session ended.
+  [[nodiscard]] client::EndReason last_end() const { return last_end_; }
   // Of the last append that was not acknowledged.
   [[nodiscard]] std::optional<wire::RefusalReason> refusal() const { return refusal_; }
 
@@ -46,6 +49,7 @@ class Client {
   std::vector<Appended> appends_;
   std::size_t finished_ = 0;
   std::uint64_t sessions_ = 0;
+  client::EndReason last_end_ = client::EndReason::none;
   Lsn acknowledged_;
   std::optional<wire::RefusalReason> refusal_;
 };

@@ -338,7 +338,7 @@ TEST_F(Hostile, an_entry_beyond_the_limit_is_refused_as_too_large) {
 
 TEST_F(Hostile, an_acknowledgement_level_of_the_future_is_refused_as_unsupported) {
   const wire::Append append{
-      .session = writer_.session().id(), .first = Sequence(entries_ + 1), .count = 1, .ack = wire::AckLevel::memory};
+      .session = writer_.session().id(), .first = Sequence(entries_ + 1), .count = 1, .ack = static_cast<wire::AckLevel>(5)};
   expect_refused(RefusalReason::unsupported, leader(), MessageType::append, append, entries_of(1, 5));
   EXPECT_EQ(last_refused_.sequence, append.first);
   expect_unharmed();

@@ -124,8 +124,10 @@ bool Commands::ask(const std::string& command, const Words& words) {
     for (const std::string& name : words) places.push_back(place(name));
     world_->campaign(places);
   } else if (command == "propose") {
-    need(words.size() >= 2, "propose NAME ENTRY...");
-    world_->propose(place(words[0]), {words.begin() + 1, words.end()});
+    const bool has_level = words.size() >= 4 && words[words.size() - 2] == "ack";
+    const auto level = has_level ? wire::ack_level_of(words.back()) : wire::AckLevel::quorum;
+    need(words.size() >= 2 && level && (!has_level || wire::is_early(*level)), "propose NAME ENTRY... [ack memory|leader|one]");
+    world_->propose(place(words[0]), {words.begin() + 1, words.end() - (has_level ? 2 : 0)}, *level);
   } else if (command == "read") {
     need(words.size() == 1, "read NAME");
     world_->read_tail(place(words[0]));

@@ -9,7 +9,7 @@
 //   durable NAME [COUNT]               its oldest records that are not durable yet, or all of them
 //
 //   campaign NAME...                   their timers run out first; their polls are delivered and answered
-//   propose NAME ENTRY...              a client asks it to append these entries, which become one batch
+//   propose NAME ENTRY... [ack LEVEL]  a client asks it to append these entries, which become one batch; LEVEL is an early one
 //   read NAME                          a client asks it for the log's tail
 //
 //   deliver | drop | repeat FILTER     messages on their way now: `all`, or any of `a->b`, `a->`, `->b`, KIND, `slot N`

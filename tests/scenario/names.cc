@@ -11,9 +11,9 @@ namespace synod::scenario {
 namespace {
 
 // In the order of wire::PeerPayload.
-constexpr std::array<std::string_view, 14> kinds{"hello",  "suspect",  "suspect-answer", "prepare",   "promise",
+constexpr std::array<std::string_view, 15> kinds{"hello",  "suspect",  "suspect-answer", "prepare",   "promise",
                                                  "accept", "accepted", "nack",           "heartbeat", "heartbeat-answer",
-                                                 "fetch",  "value",    "catch-up",       "chosen"};
+                                                 "fetch",  "value",    "catch-up",       "chosen",    "received"};
 static_assert(kinds.size() == std::variant_size_v<wire::PeerPayload>);
 
 // Words one message; what each struct means is said in wire/message.h.
@@ -47,6 +47,9 @@ class Wording {
   }
   std::string operator()(const wire::Accepted& accepted) const {
     return "accepted " + ballot() + " " + names_.slot(accepted.slot, accepted.checksum);
+  }
+  std::string operator()(const wire::Received& received) const {
+    return "received " + ballot() + " " + names_.slot(received.slot, received.checksum);
   }
   std::string operator()(const wire::Nack& nack) const {
     return fmt::format("nack {}: promised {}", names_.ballot(nack.refused), ballot());

@@ -92,6 +92,7 @@ void World::step(std::size_t place, const std::function<void(Engine&)>& call) {
 // What follows at once: a prompt disk, clients that wait for a leader, a read that has its answer.
 void World::settle(std::size_t place) {
   for (bool more = true; more;) more = (disk_is_prompt && flush(place, SIZE_MAX)) || propose_next(place);
+  answer_early(place);
   answer_read(place);
 }
 
@@ -134,6 +135,7 @@ void World::carry_out(std::size_t place) {
   for (const consensus::Serve& range : effects_.serves) serve(place, range);
   for (const consensus::Commit& committed : effects_.commits) commit(place, committed);
   if (effects_.leadership_changed) rebuild_proposed(replicas_[place]);
+  if (effects_.leadership_changed) replicas_[place].early.clear();
   Replica& replica = replicas_[place];
   if (effects_.open_count_floor <= replica.open_count) return;
   replica.open_count = effects_.open_count_floor;
@@ -210,14 +212,15 @@ void World::rebuild_proposed(Replica& replica) {
 
 // --- clients ----------------------------------------------------------------------------------------------------------------
 
-void World::propose(std::size_t place, const std::vector<std::string>& entries) {
+void World::propose(std::size_t place, const std::vector<std::string>& entries, wire::AckLevel level) {
   std::string text;
   for (const std::string& entry : entries) text += (text.empty() ? "" : "+") + entry;
   Replica& replica = replicas_[place];
   if (!replica.engine) throw std::runtime_error(names_.replica(place) + " is down");
   const bool waits = !replica.engine->can_propose();
-  say(What::client, place, "is asked to append " + text + (waits ? ", which waits" : ""));
-  replica.asked.push_back(entries);
+  const std::string early = wire::is_early(level) ? fmt::format(" with ack {}", wire::name(level)) : "";
+  say(What::client, place, "is asked to append " + text + early + (waits ? ", which waits" : ""));
+  replica.asked.push_back({entries, level});
   settle(place);
 }
 
@@ -237,7 +240,7 @@ void World::answer_read(std::size_t place) {
 bool World::propose_next(std::size_t place) {
   Replica& replica = replicas_[place];
   if (replica.asked.empty() || !replica.engine->can_propose()) return false;
-  const std::vector<std::string> entries = std::move(replica.asked.front());
+  const auto [entries, level] = std::move(replica.asked.front());
   replica.asked.pop_front();
   std::vector<std::byte> body = make_body(replica.proposed->chain(), entries);
   const auto view = wire::BodyView::decode(body);
@@ -248,10 +251,26 @@ bool World::propose_next(std::size_t place) {
   names_.remember(checksum, text);
   const BodyHandle handle(static_cast<std::uint32_t>(replica.pool.size()));
   const auto bytes = static_cast<std::uint32_t>(body.size());
+  if (wire::is_early(level)) {
+    replica.early.push_back({replica.engine->next_slot(), replica.proposed->tail(), text, level});
+  }
   replica.proposed->apply(replica.engine->next_slot(), checksum, *view, [](const consensus::AppliedRun&) {});
   replica.pool.push_back(std::move(body));
-  call_engine(place, [&](Engine& engine) { engine.propose({checksum, bytes, handle}, effects_); });
+  const bool asks_received = level == wire::AckLevel::memory || level == wire::AckLevel::one;
+  call_engine(place, [&](Engine& engine) { engine.propose({checksum, bytes, handle}, effects_, asks_received); });
   return true;
+}
+
+void World::answer_early(std::size_t place) {
+  Replica& replica = replicas_[place];
+  if (!replica.engine) return;
+  std::erase_if(replica.early, [&](const WaitingEarly& wait) {
+    if (wait.slot > replica.engine->reached(wait.level)) return false;
+    if (wait.slot <= replica.engine->commit()) return true;  // the final answer was given
+    say(What::client, place,
+        fmt::format("answers {} early with ack {}: LSN {}, provisionally", wait.text, wire::name(wait.level), wait.lsn.value()));
+    return true;
+  });
 }
 
 void World::read_tail(std::size_t place) {

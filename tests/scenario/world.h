@@ -51,6 +51,20 @@ struct WaitingRead {
   Probe probe;
 };
 
+// A batch of a client, and when it wants its answer.
+struct Asked {
+  std::vector<std::string> entries;
+  wire::AckLevel level = wire::AckLevel::quorum;
+};
+
+// One that was proposed and is to be answered before it commits.
+struct WaitingEarly {
+  Slot slot;
+  Lsn lsn;
+  std::string text;
+  wire::AckLevel level{};
+};
+
 struct Replica {
   // The disk
   Uuid disk_uuid;
@@ -66,7 +80,8 @@ struct Replica {
   std::vector<std::vector<std::byte>> pool;  // bodies by handle; handles are never used again
   std::unique_ptr<consensus::LogState> log;
   std::unique_ptr<consensus::LogState> proposed;  // a leader's, ahead by what it has proposed
-  std::deque<std::vector<std::string>> asked;     // batches that clients asked for here and that wait for a leader
+  std::deque<Asked> asked;                        // batches that clients asked for here and that wait for a leader
+  std::vector<WaitingEarly> early;
   std::optional<WaitingRead> read;
   std::vector<std::string> committed;  // values by slot
   wire::Role role = wire::Role::follower;
@@ -89,7 +104,7 @@ class World {
   std::uint64_t delay_us_max = 500;
 
   // Clients
-  void propose(std::size_t place, const std::vector<std::string>& entries);
+  void propose(std::size_t place, const std::vector<std::string>& entries, wire::AckLevel level);
   void read_tail(std::size_t place);
 
   // Network: each of these acts on the packets that are on their way now and match; how many there were.
@@ -145,6 +160,7 @@ class World {
   std::string apply(std::size_t place, Slot slot, Checksum checksum, Bytes body);
   static void rebuild_proposed(Replica& replica);
   void answer_read(std::size_t place);
+  void answer_early(std::size_t place);
   bool propose_next(std::size_t place);  // whether there was something to propose
   void check() const;
   void say(What what, std::size_t who, std::string text, std::vector<std::size_t> others = {});

@@ -81,6 +81,7 @@ void World::crash(std::size_t place) {
   replica.disk.resize(replica.durable);
   replica.log.reset();
   replica.proposed.reset();
+  replica.early.clear();
   replica.asked.clear();
   replica.read.reset();
   replica.pool.clear();

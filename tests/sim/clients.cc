@@ -41,13 +41,14 @@ Client::Client(Cluster& cluster, Network& network, Oracle& oracle, Known& known,
       endpoint_(client_endpoint(number)),
       port_(network, endpoint_),
       messenger_(identity(number), {}),
-      session_(cluster.peers(), session_options(append_timeout_us), number % cluster.size()) {
+      session_(cluster.peers(), session_options(append_timeout_us), number % cluster.size()),
+      is_impatient_(append_timeout_us > 0) {
   messenger_.add_port(dataplane::PortRef(port_));
 }
 
-bool Client::append(std::string payload) {
-  if (!session_.try_append(std::as_bytes(std::span(payload)), network_.now_us)) return false;
-  appends_.push_back({std::move(payload), known_.acknowledged, counters_.sessions, {}});
+bool Client::append(std::string payload, wire::AckLevel level) {
+  if (!session_.try_append(std::as_bytes(std::span(payload)), network_.now_us, level)) return false;
+  appends_.push_back({std::move(payload), known_.acknowledged, counters_.sessions, {}, level, {}});
   return true;
 }
 
@@ -95,10 +96,13 @@ void Client::take_completions() {
   while (const auto completion = session_.poll_completion()) {
     Append& append = appends_[finished_++];
     append.outcome = completion->outcome;
+    append.completion = *completion;
     switch (completion->outcome) {
       case client::Outcome::appended:
         ++counters_.appended;
-        check_appended(append, completion->lsn);
+        ++counters_.answered[static_cast<std::size_t>(completion->met)];
+        check_level(append);
+        if (!completion->is_early()) check_appended(append, completion->lsn);
         break;
       case client::Outcome::not_appended: ++counters_.not_appended; break;
       case client::Outcome::unknown: ++counters_.unknown; break;
@@ -108,9 +112,38 @@ void Client::take_completions() {
   if (session_.end_reason() == client::EndReason::evicted && !oracle_.was_evicted(session_.id())) {
     oracle_.fail("sessions live on", fmt::format("session {} was called evicted, and it is in the table", session_.id().value()));
   }
+  if (session_.end_reason() == client::EndReason::lost) check_lost();
   session_.reopen();
   last_session_ = SessionId{};
   ++counters_.sessions;
+}
+
+void Client::check_level(const Append& append) {
+  if (wire::satisfies(append.completion.met, append.level)) return;
+  oracle_.fail("an append gets its level", fmt::format("asked for {} and answered as {}: {}", wire::name(append.level),
+                                                       wire::name(append.completion.met), append.payload.substr(0, 30)));
+}
+
+void Client::check_lost() {
+  ++counters_.sessions_lost;
+  const bool was_early = std::ranges::any_of(appends_, [&](const Append& append) {
+    return append.session == counters_.sessions && append.completion.is_early() &&
+           append.completion.sequence >= session_.lost_from();
+  });
+  if (was_early) return;
+  oracle_.fail("only early answers are lost",
+               fmt::format("session {} ended with lost, and nothing of it was answered early", session_.id().value()));
+}
+
+// Lost, or elsewhere than it was told.
+void Client::check_early(const Append& append, std::optional<Lsn> found) {
+  const client::Completion& told = append.completion;
+  if (!found) ++counters_.early_lost[static_cast<std::size_t>(told.met)];
+  if (found == told.lsn || cluster_.last_leader() > told.ballot) return;
+  oracle_.fail("an early answer holds in its ballot",
+               fmt::format("answered as {} at {} in ballot ({}, {}), which nobody has followed, and it is {}: {}",
+                           wire::name(told.met), told.lsn.value(), told.ballot.round(), told.ballot.replica().value(),
+                           found ? fmt::format("at {}", found->value()) : "lost", append.payload.substr(0, 30)));
 }
 
 void Client::check_appended(const Append& append, Lsn lsn) {
@@ -205,19 +238,27 @@ void Client::check_read(const client::Call& call) {
 
 void Client::check_history() {
   Lsn behind;  // the session's last entry, plus one
+  bool has_hole = false;
   std::uint64_t session = 0;
   for (const Append& append : appends_) {
     const auto found = oracle_.lsn_of(append.payload);
-    if (append.outcome == client::Outcome::appended && !found) {
+    const bool is_early = append.outcome == client::Outcome::appended && append.completion.is_early();
+    if (is_early) check_early(append, found);
+    if (append.outcome == client::Outcome::appended && !is_early && !found) {
       oracle_.fail("acknowledged is kept", fmt::format("acknowledged and lost: {}", append.payload.substr(0, 30)));
     }
     if (append.outcome == client::Outcome::not_appended && found) {
       oracle_.fail("not appended is not in the log", fmt::format("client {}, its session {}: {}", endpoint_.port,
                                                                  append.session + 1, append.payload.substr(0, 30)));
     }
-    if (append.session != session) behind = Lsn{};
+    if (append.session != session) {
+      behind = Lsn{};
+      has_hole = false;
+    }
     session = append.session;
+    has_hole = has_hole || !found;
     if (!found) continue;
+    if (has_hole) oracle_.fail("nothing behind a hole", append.payload.substr(0, 30));
     if (*found < behind) oracle_.fail("a session's order", append.payload.substr(0, 30));
     behind = *found + 1;
   }

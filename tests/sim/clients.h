@@ -6,9 +6,12 @@
 //   tail     covers everything acknowledged before the question, and nothing that is not chosen; never goes back
 //   trim     as far as was asked, and no further than anybody ever asked; nothing above it goes
 //   read     the entries of the chosen log from the asked position on, without a gap
-//   session  its entries are in its order; its id is given once; evicted only when the table was full
+//   early    an append that asked for less may be lost, or lie elsewhere than it was told, but only if another ballot has led
+//   since session  its entries are in its order; its id is given once; evicted only when the table was full;
+//            nothing of it comes behind a hole, whatever was answered early; it ends with `lost` only after early answers
 #pragma once
 
+#include <array>
 #include <memory>
 #include <optional>
 #include <set>
@@ -37,6 +40,10 @@ struct ClientCounters {
   std::uint64_t trims = 0;
   std::uint64_t trimmed_reads = 0;  // refused: below the trim
   std::uint64_t sessions = 0;
+  std::uint64_t sessions_lost = 0;  // that ended because early answers were lost
+  // By level: entries that were answered early, of those the lost ones, and (of `all`) the answered ones.
+  std::array<std::uint64_t, wire::ack_levels> answered{};
+  std::array<std::uint64_t, wire::ack_levels> early_lost{};
 };
 
 class Client {
@@ -46,13 +53,15 @@ class Client {
   std::uint64_t look_away_us = 0;  // it does not poll for so long
 
   // False: its window is full.
-  bool append(std::string payload);
+  bool append(std::string payload, wire::AckLevel level = wire::AckLevel::quorum);
   // Asks for the tail, trims or reads, if it is not waiting for an answer.
   void ask_tail(std::uint64_t timeout_us);
   void ask_trim(Lsn lsn, std::uint64_t timeout_us);
   void ask_read(Lsn from, Lsn to, std::optional<std::size_t> place, std::uint64_t timeout_us);
   void poll();
 
+  // It does not wait for ever.
+  [[nodiscard]] bool is_impatient() const { return is_impatient_; }
   [[nodiscard]] bool is_idle() { return session_.unfinished() == 0; }
   [[nodiscard]] bool is_waiting() { return session_.call().waiting(); }
   // Entries of the last read, in order from where it was asked.
@@ -72,6 +81,8 @@ class Client {
     Lsn behind;  // acknowledged when it was asked for
     std::uint64_t session = 0;
     std::optional<client::Outcome> outcome;
+    wire::AckLevel level = wire::AckLevel::quorum;
+    client::Completion completion;
   };
   enum class Asked : std::uint8_t { nothing, tail, trim, read };
 
@@ -79,6 +90,9 @@ class Client {
   void take_completions();
   void take_answer();
   void check_appended(const Append& append, Lsn lsn);
+  void check_level(const Append& append);
+  void check_lost();
+  void check_early(const Append& append, std::optional<Lsn> found);
   void check_tail(Lsn tail);
   void check_trim(Lsn first_kept);
   void check_trimmed_read(Lsn first_kept);
@@ -92,6 +106,7 @@ class Client {
   Port port_;
   dataplane::Messenger messenger_;
   client::Session session_;
+  bool is_impatient_;
   std::vector<Append> appends_;
   std::size_t finished_ = 0;
   SessionId last_session_;

@@ -389,8 +389,8 @@ void Cluster::trace_packet(dataplane::Endpoint from, dataplane::Endpoint to, con
                        header.message_id);
   } else if (header.type == wire::MessageType::appended) {
     const auto appended = load<wire::Appended>(packet.payload);
-    more = fmt::format("session {} entries {} + {} at {}", appended.session.value(), appended.first.value(), appended.count,
-                       appended.first_lsn.value());
+    more = fmt::format("session {} entries {} + {} at {}, {}", appended.session.value(), appended.first.value(), appended.count,
+                       appended.first_lsn.value(), wire::name(appended.ack));
   } else if (header.type == wire::MessageType::refused) {
     const auto refused = load<wire::Refused>(packet.payload);
     more = fmt::format("{}, session {} entry {}, request {}", wire::name(refused.reason), refused.session.value(),
@@ -403,6 +403,9 @@ void Cluster::trace_packet(dataplane::Endpoint from, dataplane::Endpoint to, con
 void Cluster::check_visible(std::size_t place, const wire::PacketView& packet) {
   const wire::PacketHeader& header = packet.header;
   const Member& member = members_[place];
+  if (header.type == wire::MessageType::accept) return note_value(packet);
+  if (header.type == wire::MessageType::received) return check_received(place, packet);
+  if (header.type == wire::MessageType::appended) return check_answer(place, packet);
   const bool is_promise = header.type == wire::MessageType::promise || header.type == wire::MessageType::prepare;
   if (!is_promise && header.type != wire::MessageType::accepted) return;
   if (header.incarnation.disk != member.first_disk) {
@@ -413,6 +416,7 @@ void Cluster::check_visible(std::size_t place, const wire::PacketView& packet) {
   const auto decoded = wire::decode_peer_message(header, packet.payload, {});
   if (!decoded) return oracle_.fail("replicas speak the protocol", "an Accepted that nobody can decode");
   const auto& accepted = std::get<wire::Accepted>(decoded->payload);
+  receivers_[{accepted.slot, header.ballot}].add(place);
   // Who has learned from a peer that a value is chosen may vote for it at any time: no other will ever be.
   if (member.ledger->holds_chosen(accepted.slot, accepted.checksum)) return;
   if (member.ledger->holds_vote({accepted.slot, header.ballot, accepted.checksum})) return;

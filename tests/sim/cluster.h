@@ -4,6 +4,7 @@
 // sectors, and a replica that comes back must stand by everything that it has said.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -127,6 +128,8 @@ class Cluster {
   [[nodiscard]] Slot committed_by_all() const;
   // How each replica is, for a report.
   [[nodiscard]] std::string describe() const;
+  // The highest ballot that was seen to lead.
+  [[nodiscard]] Ballot last_leader() const { return last_leader_; }
   // Whether at least a phase-2 quorum of disks holds the chosen value of `slot` on its sectors.
   [[nodiscard]] bool is_on_a_quorum_of_disks(Slot slot) const;
 
@@ -137,6 +140,15 @@ class Cluster {
   void trace_packet(dataplane::Endpoint from, dataplane::Endpoint to, const wire::PacketView& packet) const;
   void check_visible(std::size_t place, const wire::PacketView& packet);
   void check_promise_visible(std::size_t place, const wire::PacketHeader& header);
+
+  // cluster_levels.cc
+  void note_value(const wire::PacketView& packet);
+  void check_received(std::size_t place, const wire::PacketView& packet);
+  void check_answer(std::size_t place, const wire::PacketView& packet);
+  [[nodiscard]] bool is_at_level(std::size_t place, Ballot ballot, wire::AckLevel level, SessionId session,
+                                 Sequence sequence) const;
+  [[nodiscard]] bool is_on_all_disks(Slot slot) const;
+
   void check_word_kept(std::size_t place);
   void check_stall(std::size_t place, PersistNumber before);
   void went_down(std::size_t place);
@@ -156,6 +168,7 @@ class Cluster {
   consensus::Configuration configuration_;
   std::vector<Member> members_;
   Ballot last_leader_;
+  std::map<std::pair<Slot, Ballot>, consensus::MemberSet> receivers_;  // who has said that it received, or voted for, the value
   ClusterCounters counters_;
 };
 

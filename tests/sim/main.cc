@@ -92,40 +92,27 @@ struct Sums {
     cpu_seconds += result.cpu_seconds;
     const Tally& tally = result.tally;
     committed_least = std::min(committed_least, tally.committed);
-    for (const auto field : {&Tally::virtual_us,
-                             &Tally::committed,
-                             &Tally::slots,
-                             &Tally::void_slots,
-                             &Tally::appended,
-                             &Tally::unknown,
-                             &Tally::not_appended,
-                             &Tally::tails,
-                             &Tally::reads,
-                             &Tally::leader_changes,
-                             &Tally::starts,
-                             &Tally::starts_refused,
-                             &Tally::starts_cut,
-                             &Tally::kills,
-                             &Tally::cuts,
-                             &Tally::cuts_torn,
-                             &Tally::damaged,
-                             &Tally::lost,
-                             &Tally::repairs,
-                             &Tally::packets,
-                             &Tally::packets_lost,
-                             &Tally::trims,
-                             &Tally::trimmed_reads,
-                             &Tally::recycled,
-                             &Tally::from_checkpoint,
-                             &Tally::gaps_found,
-                             &Tally::gaps_closed,
-                             &Tally::states_taken,
-                             &Tally::records_repaired,
-                             &Tally::doubts_bounded,
-                             &Tally::doubts_unbounded,
+    for (const auto field : {&Tally::virtual_us,     &Tally::committed,
+                             &Tally::slots,          &Tally::void_slots,
+                             &Tally::appended,       &Tally::unknown,
+                             &Tally::not_appended,   &Tally::sessions_lost,
+                             &Tally::tails,          &Tally::reads,
+                             &Tally::leader_changes, &Tally::starts,
+                             &Tally::starts_refused, &Tally::starts_cut,
+                             &Tally::kills,          &Tally::cuts,
+                             &Tally::cuts_torn,      &Tally::damaged,
+                             &Tally::lost,           &Tally::repairs,
+                             &Tally::packets,        &Tally::packets_lost,
+                             &Tally::trims,          &Tally::trimmed_reads,
+                             &Tally::recycled,       &Tally::from_checkpoint,
+                             &Tally::gaps_found,     &Tally::gaps_closed,
+                             &Tally::states_taken,   &Tally::records_repaired,
+                             &Tally::doubts_bounded, &Tally::doubts_unbounded,
                              &Tally::stale_found}) {
       sum.*field += tally.*field;
     }
+    for (std::size_t i = 0; i < wire::ack_levels; ++i) sum.answered[i] += tally.answered[i];
+    for (std::size_t i = 0; i < wire::ack_levels; ++i) sum.early_lost[i] += tally.early_lost[i];
     for (std::size_t i = 0; i < faults; ++i) sum.struck[i] += tally.struck[i];
   }
   // The faults that no run has met.
@@ -164,6 +151,13 @@ struct Sums {
         "repaired,\n          {:.2f} bounded doubts, {:.2f} unbounded, {:.2f} stale disks found, {:.2f} states taken of a peer\n",
         mean(sum.recycled), mean(sum.from_checkpoint), mean(sum.gaps_found), mean(sum.gaps_closed), mean(sum.records_repaired),
         mean(sum.doubts_bounded), mean(sum.doubts_unbounded), mean(sum.stale_found), mean(sum.states_taken));
+    std::string early;
+    for (const wire::AckLevel level : {wire::AckLevel::memory, wire::AckLevel::leader, wire::AckLevel::one}) {
+      const auto at = static_cast<std::size_t>(level);
+      early += fmt::format("{:.1f} {} ({:.3f} lost), ", mean(sum.answered[at]), wire::name(level), mean(sum.early_lost[at]));
+    }
+    fmt::print("          answered early: {}{:.3f} sessions ended by it; {:.1f} answered with all\n", early,
+               mean(sum.sessions_lost), mean(sum.answered[static_cast<std::size_t>(wire::AckLevel::all)]));
     fmt::print("{} entries committed in {:.1f} CPU-seconds: {:.0f} a CPU-second\n", sum.committed, cpu_seconds,
                static_cast<double>(sum.committed) / std::max(cpu_seconds, 1e-3));
   }

@@ -28,6 +28,7 @@ def hunt(sim, name, seeds, jobs):
 
 # What the explorer tries, one after the other. It knows engines only: bugs of the journal, of sessions and of packets are beyond it.
 BOUNDS = [
+    ["--campaigns", "1", "--receipts"],
     ["--campaigns", "2"],
     ["--campaigns", "1", "--crashes", "1"],
     ["--campaigns", "1", "--crashes", "1", "--slow-disks", "0", "--lost-middles"],

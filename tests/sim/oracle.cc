@@ -104,6 +104,24 @@ Slot Oracle::slot_of(Lsn lsn) const {
   return Slot(static_cast<std::uint64_t>(after - lsn_after_.begin()) + 1);
 }
 
+std::optional<std::vector<std::pair<Slot, Checksum>>> Oracle::open_values_with(SessionId session, Sequence sequence) const {
+  const auto place = log_.sessions().find(session);
+  if (!place || log_.sessions().at(*place).last >= sequence) return std::nullopt;
+  std::vector<std::pair<Slot, Checksum>> found;
+  for (const auto& [slot, values] : values_) {
+    for (const auto& [checksum, bytes] : values) {
+      const auto body = wire::BodyView::decode(bytes);
+      if (!body) continue;
+      body->for_each_run([&, at = std::pair(slot, checksum)](const wire::RunView& run) {
+        const bool holds = run.header.kind == wire::RunKind::entries && run.header.session == session &&
+                           run.header.first <= sequence && sequence < run.header.first + run.header.entries;
+        if (holds) found.push_back(at);
+      });
+    }
+  }
+  return found;
+}
+
 bool Oracle::was_evicted(SessionId session) const {
   return wire::opening_slot(session) <= log_.applied() && !log_.sessions().find(session).has_value();
 }

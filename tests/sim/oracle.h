@@ -45,6 +45,9 @@ class Oracle {
   [[nodiscard]] Lsn trim() const { return log_.trim(); }
   [[nodiscard]] std::optional<Lsn> lsn_of(const std::string& payload) const;
   [[nodiscard]] Slot slot_of(Lsn lsn) const;
+  // The values of slots that are not in the log yet which hold this entry of a session; nothing at all if it is in the log.
+  [[nodiscard]] std::optional<std::vector<std::pair<Slot, Checksum>>> open_values_with(SessionId session,
+                                                                                       Sequence sequence) const;
   // Behind everything up to `slot`, which is chosen.
   [[nodiscard]] Lsn lsn_behind(Slot slot) const { return slot == Slot{} ? Lsn{} : Lsn(lsn_after_[slot.value() - 1]); }
   [[nodiscard]] bool was_evicted(SessionId session) const;

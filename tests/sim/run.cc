@@ -25,7 +25,9 @@ Run::Run(const Options& options, const Trace& trace)
       network_(stream(options.seed, 2)),
       oracle_(Cluster::configuration_of(options_)),
       cluster_(options_, network_, oracle_, trace_),
-      prng_(stream(options.seed, 5)) {
+      prng_(stream(options.seed, 5)),
+      level_prng_(stream(options.seed, 6)),
+      mixes_levels_(level_prng_.chance(2, 3)) {
   for (std::size_t i = 0; i < faults; ++i) fault_prngs_.push_back(stream(options.seed, 0x1000 + i));
   for (std::size_t number = 0; number < options_.writers + 1; ++number) {
     // Impatient ones open many sessions; the first writer is patient, and will get everything appended in the end.
@@ -114,9 +116,16 @@ void Run::write(Client& client) {
     // Large ones are of one size, so that fragments of two of them could be taken for each other.
     const std::uint64_t bytes = prng_.chance(1, 100) ? 5'000 : prng_.below(options_.entry_bytes_max);
     std::string payload = fmt::format("{} ", submitted_) + std::string(bytes, static_cast<char>('a' + submitted_ % 26));
-    if (!client.append(std::move(payload))) return;
+    if (!client.append(std::move(payload), draw_level(client))) return;
     ++submitted_;
   }
+}
+
+// `all` waits for a replica that is down: only who gives up at a deadline asks for it.
+wire::AckLevel Run::draw_level(const Client& client) {
+  if (!mixes_levels_ || level_prng_.chance(1, 3)) return wire::AckLevel::quorum;
+  const auto level = static_cast<wire::AckLevel>(level_prng_.between(1, wire::ack_levels - 1));
+  return level == wire::AckLevel::all && !client.is_impatient() ? wire::AckLevel::quorum : level;
 }
 
 // Asks for the tail and reads, again and again, from the leader or from one replica.
@@ -368,6 +377,11 @@ Tally Run::tally() const {
     tally.appended += client->counters().appended;
     tally.unknown += client->counters().unknown;
     tally.not_appended += client->counters().not_appended;
+    tally.sessions_lost += client->counters().sessions_lost;
+    for (std::size_t level = 0; level < wire::ack_levels; ++level) {
+      tally.answered[level] += client->counters().answered[level];
+      tally.early_lost[level] += client->counters().early_lost[level];
+    }
     tally.tails += client->counters().tails;
     tally.reads += client->counters().reads;
     tally.trims += client->counters().trims;

@@ -34,6 +34,9 @@ struct Tally {
   std::uint64_t reads = 0;
   std::uint64_t trims = 0;
   std::uint64_t trimmed_reads = 0;
+  std::uint64_t sessions_lost = 0;
+  std::array<std::uint64_t, wire::ack_levels> answered{};    // by the level that was answered
+  std::array<std::uint64_t, wire::ack_levels> early_lost{};  // of those, lost in a failover
   std::uint64_t leader_changes = 0;
   std::uint64_t starts = 0;
   std::uint64_t starts_refused = 0;
@@ -86,6 +89,7 @@ class Run {
   void poll_node(std::size_t place);
   void poll_client(std::size_t number);
   void write(Client& client);
+  [[nodiscard]] wire::AckLevel draw_level(const Client& client);
   void watch();
   void keep_trimmed();
   [[nodiscard]] Lsn trim_limit() const;
@@ -126,6 +130,8 @@ class Run {
   Known known_;
   std::vector<std::unique_ptr<Client>> clients_;  // the writers, then the watcher
   Prng prng_;
+  Prng level_prng_;
+  bool mixes_levels_;
   std::vector<Prng> fault_prngs_;
   std::multimap<std::uint64_t, Event> events_;
   bool faulty_ = true;

@@ -49,6 +49,42 @@ TEST(ClientFormat, OfAppended) {
       05 00 00 00 00 00 00 00)");
 }
 
+TEST(ClientFormat, OfAnEarlyAnswer) {
+  expect_format(Appended{SessionId(0x70002), Sequence(3), Lsn(4), 5, AckLevel::leader}, R"(
+      02 00 07 00 00 00 00 00
+      03 00 00 00 00 00 00 00
+      04 00 00 00 00 00 00 00
+      05 00 00 00 02 00 00 00)");
+}
+
+TEST(ClientFormat, OfAnAnswerWithALevelThatNobodyKnowsIsRefused) {
+  for (unsigned level = 0; level < 256; ++level) {
+    const Appended appended{SessionId(0x70002), Sequence(3), Lsn(4), 5, static_cast<AckLevel>(level)};
+    EXPECT_EQ(decode_appended(bytes_of(appended)).has_value(), level < ack_levels) << level;
+  }
+}
+
+TEST(AckLevels, HaveNamesThatComeBack) {
+  for (const char* const text : {"quorum", "memory", "leader", "one", "all"}) {
+    const auto level = ack_level_of(text);
+    ASSERT_TRUE(level.has_value()) << text;
+    EXPECT_STREQ(name(*level), text);
+  }
+  EXPECT_FALSE(ack_level_of("").has_value());
+  EXPECT_FALSE(ack_level_of("Quorum").has_value());
+  EXPECT_STREQ(name(static_cast<AckLevel>(5)), "unknown");
+}
+
+TEST(AckLevels, AnAnswerSatisfiesWhoAskedForItAndAFinalOneEverybodyWhoAskedForLess) {
+  using enum AckLevel;
+  for (const AckLevel asked : {quorum, memory, leader, one, all}) {
+    for (const AckLevel met : {quorum, memory, leader, one, all}) {
+      const bool expected = met == asked || met == all || (met == quorum && asked != all);
+      EXPECT_EQ(satisfies(met, asked), expected) << name(met) << " for " << name(asked);
+    }
+  }
+}
+
 TEST(ClientFormat, OfRefused) {
   expect_format(Refused{1, SessionId(0x70002), Sequence(3), ReplicaId(2), RefusalReason::gap}, R"(
       01 00 00 00 00 00 00 00
@@ -234,8 +270,15 @@ TEST(AppendFormat, WithReservedBytesIsRefused) {
   }
 }
 
-TEST(AppendFormat, WithAnAckLevelThatDoesNotExistYetIsUnsupported) {
-  for (const unsigned level : {1U, 2U, 3U, 4U, 5U, 255U}) {
+TEST(AppendFormat, CarriesItsLevel) {
+  for (const unsigned level : {0U, 1U, 2U, 3U, 4U}) {
+    EXPECT_EQ(refusal_of(changed_append([level](auto& append) { append.ack = static_cast<AckLevel>(level); })), RefusalReason{})
+        << "level " << level;
+  }
+}
+
+TEST(AppendFormat, WithAnAckLevelThatNobodyKnowsIsUnsupported) {
+  for (const unsigned level : {5U, 6U, 127U, 255U}) {
     EXPECT_EQ(refusal_of(changed_append([level](auto& append) { append.ack = static_cast<AckLevel>(level); })),
               RefusalReason::unsupported)
         << "level " << level;

@@ -78,7 +78,10 @@ inline std::vector<MessageExample> message_examples() {
           00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
           00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
           05 00 00 00 00 00 00 00 06 00 00 00 00 00 00 00)"},
-      {MessageType::heartbeat_answer, HeartbeatAnswer{0x1122}, "22 11 00 00 00 00 00 00"},
+      {MessageType::heartbeat_answer, HeartbeatAnswer{0x1122, Slot(7), Lsn(5)}, R"(
+          22 11 00 00 00 00 00 00
+          07 00 00 00 00 00 00 00
+          05 00 00 00 00 00 00 00)"},
       {MessageType::fetch, Fetch{Slot(5), Ballot(1, ReplicaId(2)), Checksum(0xA1B2C3D4)}, R"(
           05 00 00 00 00 00 00 00
           02 00 01 00 00 00 00 00
@@ -88,6 +91,9 @@ inline std::vector<MessageExample> message_examples() {
           05 00 00 00 00 00 00 00
           09 00 00 00 00 00 00 00)"},
       {MessageType::chosen, Chosen{example_record()}, golden_record},
+      {MessageType::received, Received{Slot(5), Checksum(0xA1B2C3D4)}, R"(
+          05 00 00 00 00 00 00 00
+          d4 c3 b2 a1 00 00 00 00)"},
   };
 }
 

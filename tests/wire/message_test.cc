@@ -18,7 +18,7 @@ PacketHeader header_of(MessageType type) {
   header.incarnation = Incarnation{Uuid{sixteen_bytes(0x10)}, 5};
   header.ballot = Ballot(7, ReplicaId(2));
   header.commit = Slot(9);
-  header.probe = Probe(10);
+  header.probe = Probe(type == MessageType::accept ? 1 : 10);
   return header;
 }
 
@@ -48,7 +48,8 @@ TEST(Message, ExamplesCoverEveryTypeBetweenReplicas) {
   const auto examples = message_examples();
   ASSERT_EQ(examples.size(), std::variant_size_v<PeerPayload>);
   for (std::size_t i = 0; i < examples.size(); ++i) {
-    EXPECT_EQ(static_cast<std::size_t>(examples[i].type), i + 1);
+    // Checkpoints have messages of their own, in between.
+    EXPECT_EQ(static_cast<std::size_t>(examples[i].type), examples[i].type == MessageType::received ? 17 : i + 1);
     EXPECT_EQ(examples[i].payload.index(), i);
   }
 }
@@ -131,6 +132,27 @@ TEST(Message, WithReservedBytesIsRefused) {
       auto bytes = from_hex(message_examples()[static_cast<std::size_t>(type) - 1].golden);
       bytes[place] = std::byte{1};
       EXPECT_EQ(fault_of(type, bytes), MessageFault::bad_reserved) << name(type) << ", byte " << place;
+    }
+  }
+}
+
+TEST(Message, ReceivedWithReservedBytesIsRefused) {
+  for (const std::size_t place : {12U, 15U}) {
+    auto bytes = from_hex(message_examples().back().golden);
+    bytes[place] = std::byte{1};
+    EXPECT_EQ(fault_of(MessageType::received, bytes), MessageFault::bad_reserved) << "byte " << place;
+  }
+}
+
+TEST(Message, AnAcceptAsksForReceivedOrDoesNot) {
+  for (const std::uint64_t probe : {0ULL, 1ULL, 2ULL, ~0ULL}) {
+    PacketHeader header = header_of(MessageType::accept);
+    header.probe = Probe(probe);
+    Slots slots;
+    const auto decoded = decode_peer_message(header, encoded(Accept{example_record()}), slots);
+    EXPECT_EQ(decoded.has_value(), probe <= 1) << probe;
+    if (!decoded) {
+      EXPECT_EQ(decoded.error(), MessageFault::bad_reserved);
     }
   }
 }

@@ -1,0 +1,167 @@
+// Acknowledgement levels through nodes and sessions (rule 10): who is answered when, and what a failover takes.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "tests/replica/clients.h"
+#include "wire/packet.h"
+
+namespace synod::replica::test {
+namespace {
+
+using client::EndReason;
+using client::Outcome;
+using wire::AckLevel;
+
+class Levels : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    ASSERT_TRUE(world_.run_until([&] { return world_.cluster.leader().has_value() && world_.cluster.has_settled(); }));
+    world_.append_and_wait(client_, "opens the session");
+    leader_ = world_.cluster.leader().value();
+    world_.cluster.network.on_sent = [this](dataplane::Endpoint, dataplane::Endpoint, Bytes packet) {
+      const auto view = wire::decode_packet(packet);
+      if (!view) return;
+      if (view->header.type == wire::MessageType::received) ++receipts_;
+      if (view->header.type == wire::MessageType::appended) answers_.push_back(load<wire::Appended>(view->payload));
+    };
+  }
+  // From `from` to everybody else but clients.
+  void cut_off(std::size_t from) {
+    for (std::size_t to = 0; to < world_.cluster.size(); ++to) {
+      if (to != from) world_.cluster.network.cut(Cluster::endpoint_of(from), Cluster::endpoint_of(to));
+    }
+  }
+  void isolate(std::size_t place) {
+    cut_off(place);
+    for (std::size_t to = 0; to < world_.cluster.size(); ++to) {
+      if (to != place) world_.cluster.network.cut(Cluster::endpoint_of(to), Cluster::endpoint_of(place));
+    }
+  }
+  [[nodiscard]] std::size_t follower() const { return (leader_ + 1) % world_.cluster.size(); }
+
+  World world_{{.seed = 1}};
+  Client& client_ = world_.add_client();
+  std::size_t leader_ = 0;
+  std::size_t receipts_ = 0;
+  std::vector<wire::Appended> answers_;
+};
+
+TEST_F(Levels, everyone_is_answered_and_committed_and_the_provisional_place_is_the_final_one) {
+  for (const AckLevel level : {AckLevel::memory, AckLevel::leader, AckLevel::one, AckLevel::quorum, AckLevel::all}) {
+    ASSERT_TRUE(client_.append(wire::name(level), level));
+    ASSERT_TRUE(world_.run_until([&] { return client_.is_idle(); })) << wire::name(level);
+    EXPECT_TRUE(wire::satisfies(client_.appends().back().met, level)) << wire::name(level);
+  }
+  const std::vector<std::string> log = world_.read_all(client_);
+  ASSERT_EQ(log.size(), 6U);
+  for (const Appended& append : client_.appends()) EXPECT_EQ(log[append.lsn.value()], append.payload);
+}
+
+TEST_F(Levels, nobody_says_received_unless_a_level_needs_it) {
+  for (const AckLevel level : {AckLevel::quorum, AckLevel::leader, AckLevel::all}) {
+    ASSERT_TRUE(client_.append("x", level));
+    ASSERT_TRUE(world_.run_until([&] { return client_.is_idle(); }));
+  }
+  EXPECT_EQ(receipts_, 0U);
+  ASSERT_TRUE(client_.append("memory", AckLevel::memory));
+  ASSERT_TRUE(world_.run_until([&] { return client_.is_idle(); }));
+  EXPECT_GT(receipts_, 0U);
+}
+
+TEST_F(Levels, an_early_answer_comes_before_the_commit_and_a_final_one_behind_it_waits) {
+  cut_off(leader_);
+  const Slot before = world_.cluster.node(leader_).engine().commit();
+  ASSERT_TRUE(client_.append("early", AckLevel::leader));
+  ASSERT_TRUE(world_.run_until([&] { return client_.is_idle(); }, 10'000));
+  EXPECT_EQ(client_.appends().back().met, AckLevel::leader);
+  EXPECT_EQ(world_.cluster.node(leader_).engine().commit(), before);
+  ASSERT_TRUE(client_.append("final", AckLevel::quorum));
+  ASSERT_TRUE(client_.append("early, behind it", AckLevel::leader));
+  world_.run_for(5'000);
+  EXPECT_FALSE(client_.appends()[2].outcome.has_value());
+  EXPECT_FALSE(client_.appends()[3].outcome.has_value()) << "completions are in order";
+  world_.cluster.network.heal();
+  ASSERT_TRUE(world_.run_until([&] { return client_.is_idle(); }));
+  const std::vector<std::string> log = world_.read_all(client_);
+  EXPECT_EQ(log, (std::vector<std::string>{"opens the session", "early", "final", "early, behind it"}));
+}
+
+TEST_F(Levels, early_answers_come_in_the_order_of_the_log) {
+  for (int i = 0; i < 40; ++i) {
+    const auto level = std::array{AckLevel::memory, AckLevel::leader, AckLevel::one}[static_cast<std::size_t>(i) % 3];
+    ASSERT_TRUE(client_.append(std::to_string(i), level));
+    if (i % 5 == 0) world_.step();
+  }
+  ASSERT_TRUE(world_.run_until([&] { return client_.is_idle(); }));
+  for (const AckLevel level : {AckLevel::memory, AckLevel::leader, AckLevel::one}) {
+    Sequence last;
+    for (const wire::Appended& answer : answers_) {
+      if (answer.ack != level) continue;
+      EXPECT_GT(answer.first, last) << wire::name(level);
+      last = answer.first + (answer.count - 1);
+    }
+  }
+}
+
+TEST_F(Levels, an_early_answer_that_a_failover_loses_ends_the_session) {
+  isolate(leader_);
+  ASSERT_TRUE(client_.append("will be lost", AckLevel::leader));
+  ASSERT_TRUE(world_.run_until([&] { return client_.is_idle(); }, 10'000));
+  EXPECT_EQ(client_.appends().back().met, AckLevel::leader);
+  ASSERT_TRUE(world_.run_until([&] {
+    const auto leads = world_.cluster.leader();
+    return leads && *leads != leader_;
+  }));
+  world_.cluster.stop(leader_);
+  world_.cluster.network.heal();
+  ASSERT_TRUE(client_.append("behind the hole", AckLevel::quorum));
+  ASSERT_TRUE(world_.run_until([&] { return client_.is_idle(); }));
+  EXPECT_EQ(client_.last_end(), EndReason::lost);
+  EXPECT_EQ(client_.appends().back().outcome, Outcome::unknown);
+  world_.append_and_wait(client_, "of the next session");
+  world_.cluster.start(leader_);
+  ASSERT_TRUE(world_.run_until([&] { return world_.cluster.has_settled(); }));
+  EXPECT_EQ(world_.read_all(client_), (std::vector<std::string>{"opens the session", "of the next session"}));
+  world_.cluster.expect_equal_logs();
+}
+
+TEST_F(Levels, all_waits_for_a_member_that_is_down_and_hears_when_it_has_caught_up) {
+  world_.cluster.stop(follower());
+  ASSERT_TRUE(client_.append("everywhere", AckLevel::all));
+  world_.run_for(100'000);
+  EXPECT_FALSE(client_.is_idle());
+  const bool is_committed = std::ranges::any_of(answers_, [](const auto& answer) { return answer.ack == AckLevel::quorum; });
+  EXPECT_TRUE(is_committed) << "the others have committed it, and said so";
+  world_.cluster.start(follower());
+  ASSERT_TRUE(world_.run_until([&] { return client_.is_idle(); }));
+  EXPECT_EQ(client_.appends().back().met, AckLevel::all);
+  const Slot slot = world_.cluster.node(leader_).engine().commit();
+  EXPECT_GE(world_.cluster.node(follower()).status().durable, slot);
+}
+
+TEST_F(Levels, all_goes_on_under_the_next_leader) {
+  world_.cluster.stop(follower());
+  ASSERT_TRUE(client_.append("everywhere", AckLevel::all));
+  world_.run_for(20'000);
+  world_.cluster.start(follower());
+  world_.cluster.stop(leader_);
+  world_.run_for(100'000);
+  EXPECT_FALSE(client_.is_idle());
+  world_.cluster.start(leader_);
+  ASSERT_TRUE(world_.run_until([&] { return client_.is_idle(); }));
+  EXPECT_EQ(client_.appends().back().met, AckLevel::all);
+}
+
+TEST_F(Levels, all_ends_at_the_deadline_if_a_member_stays_down) {
+  Client& impatient = world_.add_client(60'000);
+  world_.append_and_wait(impatient, "opens a session");
+  world_.cluster.stop(follower());
+  ASSERT_TRUE(impatient.append("nearly everywhere", AckLevel::all));
+  ASSERT_TRUE(world_.run_until([&] { return impatient.is_idle(); }));
+  EXPECT_EQ(impatient.appends().back().outcome, Outcome::unknown);
+  EXPECT_EQ(impatient.last_end(), EndReason::deadline);
+}
+
+}  // namespace
+}  // namespace synod::replica::test
