@@ -495,9 +495,11 @@ bool Cluster::is_excused(std::size_t place) const {
   const Member& member = members_[place];
   if (member.is_lost || member.is_small) return true;
   // Without a bound it needs the word of everybody. (Damage to what was written while there was none takes the bound away again.)
-  const bool is_unbounded =
-      member.has_lost_tail || (member.is_damaged && member.is_up() && member.node->engine().doubt().is_unbounded());
-  return is_unbounded && std::ranges::any_of(members_, [](const Member& other) { return other.is_lost; });
+  // So it does without the record of the members, before the first checkpoint.
+  const consensus::Engine* const engine = member.is_up() ? &member.node->engine() : nullptr;
+  const bool lacks_word = engine != nullptr && (engine->doubt().is_unbounded() || !engine->members_recorded());
+  const bool needs_everybody = member.has_lost_tail || (member.is_damaged && lacks_word);
+  return needs_everybody && std::ranges::any_of(members_, [](const Member& other) { return other.is_lost; });
 }
 
 bool Cluster::is_short_of_space() const {
