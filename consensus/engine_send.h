@@ -1,9 +1,12 @@
-// How the engine words its messages; shared by engine.cc and engine_leader.cc.
+// How the engine words its messages; shared by its files.
 #pragma once
 
 #include "consensus/engine.h"
 
 namespace synod::consensus {
+
+// Of one request to catch up.
+inline constexpr std::uint64_t catch_up_slots_max = 64;
 
 [[nodiscard]] inline wire::RecordHeader record_header(Slot slot, Ballot ballot, const Value& value) {
   return wire::seal({.slot = slot,
