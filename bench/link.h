@@ -45,6 +45,7 @@ class Link final : public Appender {
   Link(const Ways& ways, const LinkOptions& options);
   Link(const Link&) = delete;
   Link& operator=(const Link&) = delete;
+  ~Link() override = default;
 
   [[nodiscard]] std::size_t clients() const override { return ends_.size(); }
   bool try_append(std::size_t client, std::uint64_t number, Bytes payload, std::uint32_t tag, std::uint64_t now_ns) override;

@@ -63,7 +63,8 @@ std::size_t in_flight_most(const Options& options) {
 double seconds_of_load(const Options& options) {
   const double longest = options.ladder ? std::max(options.seconds, peak_seconds) : options.seconds;
   const double slack = options.ladder ? longest / 4 : 0;  // until a trim has an effect
-  return longest + slack + warmup_seconds_max(longest) + stage_seconds + warmup_seconds_max(stage_seconds);
+  const double staged = options.where == Where::box ? std::min(options.seconds, stage_seconds) : 0;
+  return longest + slack + warmup_seconds_max(longest) + staged + warmup_seconds_max(staged);
 }
 
 Loads::Loads(Link& link, Payloads& payloads, const Options& options, bool shares_core, Watch& watch, Report& report)
