@@ -47,7 +47,8 @@ class Climber {
     const auto closed = load(loads_.closed(crowd, search_seconds));
     if (!closed) return std::unexpected(closed.error());
     double rate = closed->appends_per_second();
-    for (int i = 0; i < steps_max && report_.cut_short.empty(); ++i, rate *= step) {
+    for (int i = 0; i < steps_max && report_.cut_short.empty(); ++i) {
+      if (i > 0) rate *= step;
       const auto keeps_up = try_rate(rate);
       if (!keeps_up) return std::unexpected(keeps_up.error());
       if (!*keeps_up) continue;

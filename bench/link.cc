@@ -92,11 +92,9 @@ std::size_t Link::take_finished(std::span<Finished> out) {
   return count;
 }
 
-// An ended session is replaced, a few times.
-Result<> Link::renew(End& end) {
-  client::Session& session = end.session;
+Result<> Link::End::renew() {
   if (!session.ended() || session.unfinished() > 0) return {};
-  if (session.end_reason() == client::EndReason::refused || ++end.sessions_ended > sessions_ended_max) {
+  if (session.end_reason() == client::EndReason::refused || ++sessions_ended > sessions_ended_max) {
     const char* const why = session.refusal() ? wire::name(*session.refusal()) : "no answer";
     return fail(
         fmt::format("the cluster does not take appends ({}, {}): see 'synod status'", client::name(session.end_reason()), why));
@@ -109,7 +107,7 @@ Result<Health> Link::health() {
   Health health = Health::good;
   for (const auto& end : ends_) {
     if (end->session.refusal() == wire::RefusalReason::no_space) health = Health::full;
-    if (auto renewed = renew(*end); !renewed) return std::unexpected(renewed.error());
+    if (auto renewed = end->renew(); !renewed) return std::unexpected(renewed.error());
   }
   return health;
 }

@@ -87,13 +87,15 @@ class Link final : public Appender {
     std::uint64_t taken = 0;
     std::uint64_t finished = 0;
     std::uint32_t sessions_ended = 0;
+
+    // An ended session is replaced, a few times.
+    [[nodiscard]] Result<> renew();
   };
 
   [[nodiscard]] client::Session& session() { return ends_.front()->session; }
   [[nodiscard]] const client::Session& session() const { return ends_.front()->session; }
   [[nodiscard]] Result<> finish_call(const char* what, std::uint64_t timeout_us);
   void deliver(const dataplane::Message& message, std::uint64_t now_us);
-  [[nodiscard]] Result<> renew(End& end);
 
   wire::AckLevel ack_;
   dataplane::Messenger messenger_;

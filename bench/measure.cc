@@ -202,7 +202,7 @@ Result<> run_all(Link& link, Loads& loads, Target& target, const Options& option
   const auto tail_before = link.tail(leader_wait_us);
   if (!tail_before) return std::unexpected(tail_before.error());
   report.replicas = link.peers().size();
-  const double rate = static_cast<double>(options.rate);
+  const auto rate = static_cast<double>(options.rate);
   WorkloadOptions load = options.rate == 0 ? loads.closed(options.in_flight, options.seconds) : loads.open(rate, options.seconds);
   ReplicaId killed;
   if (options.kill_leader) {

@@ -33,7 +33,7 @@ bool set_text(std::string& to, const std::string& value) {
 
 template <class T>
 bool set_name(T& to, const std::string& value, std::initializer_list<T> all) {
-  const auto found = std::ranges::find_if(all, [&](T each) { return value == name(each); });
+  const auto* const found = std::ranges::find_if(all, [&](T each) { return value == name(each); });
   if (found != all.end()) to = *found;
   return found != all.end();
 }
@@ -66,12 +66,13 @@ constexpr std::array keys{
 };
 
 const Key* find_key(const std::string& name) {
-  const auto found = std::ranges::find(keys, name, &Key::name);
-  return found == keys.end() ? nullptr : &*found;
+  const auto* const found = std::ranges::find(keys, name, &Key::name);
+  return found == keys.end() ? nullptr : found;
 }
 
 Error unknown_key(const std::string& key) {
   std::vector<std::string> names;
+  names.reserve(keys.size());
   for (const Key& known : keys) names.emplace_back(known.name);
   return {fmt::format("there is no key '{}'; there are: {}", key, fmt::join(names, ", "))};
 }

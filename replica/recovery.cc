@@ -111,12 +111,21 @@ std::optional<std::vector<std::byte>> Recovery::read_body(storage::BlockReader& 
 void Recovery::visit(const wire::RecordHeader& header, storage::Location location, Bytes body,
                      const storage::Watermarks& watermarks) {
   if (gathers_ && header.kind != wire::RecordKind::checkpoint) keep_beside(header, location, body, watermarks);
+  enter_block(watermarks);
+  if (header.kind == wire::RecordKind::checkpoint) return visit_checkpoint_part(body);
+  visit_record(header, location, body);
+}
+
+void Recovery::enter_block(const storage::Watermarks& watermarks) {
   // A new block: what the one before it knew as committed was complete when it was written.
   if (watermarks.commit > watermark_) {
     apply_up_to(watermark_);
     watermark_ = watermarks.commit;
   }
   if (!mutant(Mutant::promise_lost_in_recycle)) promised_ = std::max(promised_, watermarks.promised);
+}
+
+void Recovery::visit_record(const wire::RecordHeader& header, storage::Location location, Bytes body) {
   switch (header.kind) {
     case wire::RecordKind::promise: promised_ = std::max(promised_, header.ballot); break;
     case wire::RecordKind::members:
@@ -147,7 +156,7 @@ void Recovery::visit(const wire::RecordHeader& header, storage::Location locatio
       doubt_ = header.ballot.is_none() ? consensus::Doubt::without_bound() : consensus::Doubt::below(header.ballot, header.slot);
       promised_ = std::max(promised_, header.ballot);
       break;
-    case wire::RecordKind::checkpoint: visit_checkpoint_part(body); break;
+    case wire::RecordKind::checkpoint: break;  // see visit
   }
 }
 
@@ -172,7 +181,10 @@ void Recovery::visit_checkpoint_part(Bytes body) {
   promised_ = std::max(promised_, promised);
   trim_ = std::max(trim_, trim);
   is_stuck_ = false;
-  for (const Visited& each : std::exchange(beside_, {})) visit(each.header, each.location, each.body, each.watermarks);
+  for (const Visited& each : std::exchange(beside_, {})) {
+    enter_block(each.watermarks);
+    visit_record(each.header, each.location, each.body);
+  }
 }
 
 // What lies between the parts of a checkpoint counts behind it.

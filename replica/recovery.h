@@ -68,6 +68,8 @@ class Recovery {
   void load_open(const CheckpointView& view);
   [[nodiscard]] std::optional<std::vector<std::byte>> read_body(storage::BlockReader& reader, const OpenSlot& open) const;
   void visit(const wire::RecordHeader& header, storage::Location location, Bytes body, const storage::Watermarks& watermarks);
+  void enter_block(const storage::Watermarks& watermarks);
+  void visit_record(const wire::RecordHeader& header, storage::Location location, Bytes body);
   void visit_lost();
   void visit_gap(const storage::Gap& gap);
   void visit_checkpoint_part(Bytes body);
