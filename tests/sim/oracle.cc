@@ -9,8 +9,8 @@
 namespace synod::sim {
 
 void Oracle::value(Slot slot, Checksum checksum, Bytes body) {
-  if (slot <= log_.applied()) return;
-  values_[slot].try_emplace(checksum, body.begin(), body.end());
+  auto& values = slot <= log_.applied() ? settled_ : values_;
+  values[slot].try_emplace(checksum, body.begin(), body.end());
 }
 
 void Oracle::vote(std::size_t member, const Vote& vote) {
@@ -65,7 +65,9 @@ void Oracle::apply(Slot slot, Checksum checksum) {
   chains_.push_back(log_.chain());
   lsn_after_.push_back(entries_.size());
   trims_.push_back(log_.trim());
+  settled_[slot].merge(values_[slot]);
   values_.erase(values_.begin(), values_.upper_bound(slot));
+  while (settled_.size() > settled_slots_max) settled_.erase(settled_.begin());
 }
 
 void Oracle::replica_applied(std::size_t member, const consensus::LogState& log) {
@@ -108,7 +110,7 @@ std::optional<std::vector<std::pair<Slot, Checksum>>> Oracle::open_values_with(S
   const auto place = log_.sessions().find(session);
   if (!place || log_.sessions().at(*place).last >= sequence) return std::nullopt;
   std::vector<std::pair<Slot, Checksum>> found;
-  for (const auto& [slot, values] : values_) {
+  const auto search = [&](Slot slot, const Values& values) {
     for (const auto& [checksum, bytes] : values) {
       const auto body = wire::BodyView::decode(bytes);
       if (!body) continue;
@@ -118,7 +120,9 @@ std::optional<std::vector<std::pair<Slot, Checksum>>> Oracle::open_values_with(S
         if (holds) found.push_back(at);
       });
     }
-  }
+  };
+  for (const auto& [slot, values] : settled_) search(slot, values);
+  for (const auto& [slot, values] : values_) search(slot, values);
   return found;
 }
 

@@ -64,7 +64,10 @@ class Oracle {
   void apply(Slot slot, Checksum checksum);
 
   consensus::Configuration configuration_;
-  std::map<Slot, std::map<Checksum, std::vector<std::byte>>> values_;  // of slots that are not in the log yet
+  using Values = std::map<Checksum, std::vector<std::byte>>;
+  static constexpr std::size_t settled_slots_max = 256;
+  std::map<Slot, Values> values_;   // of slots that are not in the log yet
+  std::map<Slot, Values> settled_;  // of the last ones that are: a deposed leader still proposes and answers there
   std::map<std::pair<Slot, Ballot>, Ballotted> votes_;
   std::map<Slot, Checksum> chosen_;
   consensus::LogState log_{true};         // for sessions; LSNs are counted here again
