@@ -64,9 +64,19 @@ bool Call::on_message(const dataplane::Message& message, LeaderSearch* leader, s
   if (replica_ && message.header.source != replica_->id) return false;
   if (message.header.type == wire::MessageType::refused) return on_refused(message, leader, now_us);
   if (message.header.type != answer_type_ || !take_answer(message.payload)) return false;
+  if (has_nothing_to_read() && asks_leader()) {
+    // A follower that lags, or whose disk has failed. Others have what the caller knows to be there.
+    refusal_ = wire::RefusalReason::not_leader;
+    leader->on_not_leader(message.header.source, ReplicaId{}, now_us);
+    return true;
+  }
   if (asks_leader()) leader->on_leader(message.header.source, now_us);
   state_ = CallState::answered;
   return true;
+}
+
+bool Call::has_nothing_to_read() const {
+  return answer_type_ == wire::MessageType::read_answer && read().count == 0;
 }
 
 bool Call::take_answer(Bytes payload) {

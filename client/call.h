@@ -26,6 +26,8 @@ class Call {
   void start_open_session(std::uint64_t request, std::uint64_t now_us, std::uint64_t timeout_us);
   void start_tail(std::uint64_t request, std::uint64_t now_us, std::uint64_t timeout_us);
   void start_trim(std::uint64_t request, Lsn lsn, std::uint64_t now_us, std::uint64_t timeout_us);
+  // Of whichever replica the search leads to: one that has nothing there is not the last to be asked, so `from` must be
+  // committed.
   void start_read(std::uint64_t request, Lsn from, Lsn to, std::uint32_t bytes_max, std::optional<Peer> replica,
                   std::uint64_t now_us, std::uint64_t timeout_us);
   void start_status(std::uint64_t request, const Peer& replica, std::uint64_t now_us, std::uint64_t timeout_us);
@@ -62,6 +64,7 @@ class Call {
              std::uint64_t timeout_us, std::optional<Peer> replica);
   bool on_refused(const dataplane::Message& message, LeaderSearch* leader, std::uint64_t now_us);
   [[nodiscard]] bool take_answer(Bytes payload);
+  [[nodiscard]] bool has_nothing_to_read() const;
 
   CallState state_ = CallState::idle;
   wire::MessageType type_{};

@@ -61,10 +61,10 @@ class Client {
   // was trimmed further before, or the tail if it lies below. May be repeated.
   [[nodiscard]] Result<Lsn> trim(Lsn lsn);
 
-  // Visits committed entries [from, to) in order until `visit` returns false. Ends early where the replica asked has no more;
-  // returns the LSN behind the last entry visited. An error if `from` is trimmed, or the log is trimmed past the reader on its
-  // way: then first_kept() says where reading can go on. Entries between were not visited. `visit` must not use this client: the
-  // next read is under way.
+  // Visits committed entries [from, to) in order until `visit` returns false; returns the LSN behind the last entry visited. A
+  // given replica ends it early where it has no more. Without one, replicas are asked until one has what comes next: `to` must
+  // not lie behind the tail. An error if `from` is trimmed, or the log is trimmed past the reader on its way: then first_kept()
+  // says where reading can go on. Entries between were not visited. `visit` must not use this client: the next read is under way.
   using Visit = std::function<bool(Lsn, Bytes)>;
   [[nodiscard]] Result<Lsn> read(Lsn from, Lsn to, const Visit& visit, std::optional<ReplicaId> replica = {});
 

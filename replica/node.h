@@ -106,12 +106,12 @@ class Node {
   // Places of lost blocks that are not closed yet, as far as they were found.
   [[nodiscard]] std::size_t gaps() const { return gaps_.size(); }
   [[nodiscard]] const Incarnation& incarnation() const { return messenger_.local().incarnation; }
-  // The first LSN that can be read here: the log's trim, or later where a peer's checkpoint was installed.
   // The first slot that must be whole here. Those before it are trimmed; they are kept for peers that are farther behind.
   [[nodiscard]] Slot first_needed() const { return std::max(index_->first(), trim_target_); }
   // The first slot that is asked of peers if it is lost here: what is trimmed, too, for peers that are farther behind; but no gap
   // stays open for long for what everybody may have let go of.
   [[nodiscard]] Slot first_wanted() const;
+  // The first LSN that can be read here: the log's trim, or later where a peer's checkpoint was installed.
   [[nodiscard]] Lsn first_readable() const { return std::max({log_.trim(), trimmed_, first_lsn_}); }
   [[nodiscard]] wire::StatusAnswer status() const;
 
@@ -161,6 +161,7 @@ class Node {
   void finish_page();
   void keep_gaps();
   void add_gap(const storage::Gap& gap);
+  void begin_sweep();
   [[nodiscard]] bool lies_in_gap(const storage::Location& location) const;
   [[nodiscard]] bool sweep_page(std::uint64_t page);
   void finish_sweep();
@@ -207,7 +208,9 @@ class Node {
   Transfer transfer_;
   storage::CheckpointReader base_reader_;  // of the state to be served
   storage::Scrub scrub_;
-  FixedVector<storage::Gap, 16> gaps_;  // not closed yet
+  FixedVector<storage::Gap, 16> gaps_;         // not closed yet
+  FixedVector<storage::Location, 16> healed_;  // closed; to be swept because the scrub came by
+  std::optional<std::uint64_t> moved_by_;      // the block up to which everything that lay in the gaps lies elsewhere again
   std::uint64_t sweep_page_ = 0;
   bool sweep_is_clean_ = true;
   bool closing_ = false;

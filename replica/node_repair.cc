@@ -74,8 +74,12 @@ void Node::finish_page() {
 
 void Node::keep_gaps() {
   if (const auto gap = scrub_.step(now_us_); gap && !closing_) add_gap(*gap);
+  if (const auto healed = scrub_.take_healed(); healed && !healed_.full()) {
+    healed_.push_back(*healed);
+    begin_sweep();
+  }
   if (closing_) return close_gaps();
-  if (gaps_.empty()) return;
+  if (gaps_.empty() && healed_.empty()) return;
   repairs_.trim(first_wanted());
   if (index_->commit() < index_->first()) return finish_sweep();  // nothing is indexed that could lie there
   for (std::size_t i = 0; i < pages_per_upkeep; ++i) {
@@ -98,13 +102,24 @@ void Node::add_gap(const storage::Gap& gap) {
   // More than fit are found again by the next pass.
   if (!gaps_.full()) gaps_.push_back(gap);
   gap_found_us_ = now_us_;
+  moved_by_.reset();
+  begin_sweep();
+}
+
+void Node::begin_sweep() {
   sweep_page_ = 0;
   sweep_is_clean_ = true;
 }
 
+// In the place of lost blocks. It is closed behind a checkpoint that points elsewhere, but a start may have had to begin before
+// it.
 bool Node::lies_in_gap(const storage::Location& location) const {
-  return location.offset != 0 &&
-         std::ranges::any_of(gaps_, [&](const storage::Gap& gap) { return journal_->lies_in(gap, location.offset); });
+  if (location.offset == 0) return false;
+  const auto is_in_gap = [&](const storage::Gap& gap) { return journal_->lies_in(gap, location.offset); };
+  const auto is_in_healed = [&](const storage::Location& healed) {
+    return location.offset >= healed.offset && location.offset < healed.offset + healed.bytes;
+  };
+  return std::ranges::any_of(gaps_, is_in_gap) || std::ranges::any_of(healed_, is_in_healed);
 }
 
 // Asks for what lay in a gap. False: the page is not here yet.
@@ -125,22 +140,24 @@ bool Node::sweep_page(std::uint64_t page) {
 }
 
 // Once a sweep has found nothing any more in the gaps, nothing is in doubt for their sake, and the next start reads nothing
-// before them, they are closed. (What is trimmed and lost everywhere would be missed by a start that comes by: there is no gap
-// any more that tells it why.)
+// before all that, they are closed. (A start that came by would take the old places of what was moved for good, and would miss
+// what is trimmed and lost everywhere: there is no gap any more that tells it why.)
 void Node::finish_sweep() {
-  sweep_page_ = 0;
   for (Slot slot = engine_.commit() + 1; slot <= engine_.commit() + options_.window_slots; ++slot) {
     const bool is_open = engine_.open_slot(slot) != nullptr;
     if (is_open && lies_in_gap(staged_[slot.value() % staged_.size()].location)) sweep_is_clean_ = false;
   }
-  for (const storage::Gap& gap : gaps_) {
-    if (journal_->has_checkpoint_behind(gap)) continue;
-    journal_->need_checkpoint_behind(gap);
-    sweep_is_clean_ = false;
+  const bool is_clean = sweep_is_clean_;
+  begin_sweep();
+  if (!is_clean) return moved_by_.reset();
+  healed_.clear();
+  const bool is_settled = repairs_.is_idle() && index_->unstaged() == 0 && engine_.may_promise() && journal_->idle();
+  if (gaps_.empty() || !is_settled) return;
+  if (!moved_by_) {
+    moved_by_ = journal_->durable_sequence();
+    journal_->need_checkpoint();
   }
-  const bool is_clean = std::exchange(sweep_is_clean_, true) && repairs_.is_idle() && engine_.may_promise() && journal_->idle();
-  if (!is_clean) return;
-  closing_ = true;
+  closing_ = journal_->has_checkpoint_behind(*moved_by_);
 }
 
 // One after the other. A gap that cannot be closed does no harm.

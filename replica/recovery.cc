@@ -138,7 +138,11 @@ void Recovery::visit_record(const wire::RecordHeader& header, storage::Location 
       promised_ = std::max(promised_, header.ballot);  // a vote implies the promise
       [[fallthrough]];
     case wire::RecordKind::chosen:
-      if (header.slot > log_.applied()) open_[header.slot] = {header, location, {body.begin(), body.end()}, false};
+      if (header.slot <= log_.applied()) {
+        move(header, location);
+        break;
+      }
+      open_[header.slot] = {header, location, {body.begin(), body.end()}, false};
       // A repair has journalled it again, behind where it was lost.
       if (header.slot == log_.applied() + 1) is_stuck_ = false;
       break;
@@ -158,6 +162,14 @@ void Recovery::visit_record(const wire::RecordHeader& header, storage::Location 
       break;
     case wire::RecordKind::checkpoint: break;  // see visit
   }
+}
+
+// A repair has journalled again what the checkpoint knows at a place that was lost. (Where its page of the index is not here, the
+// page was journalled again, too.)
+void Recovery::move(const wire::RecordHeader& header, storage::Location location) {
+  const bool is_known = header.slot >= index_.first() && index_.is_resident(page_of(header.slot)) &&
+                        index_[header.slot].checksum == header.body_checksum;
+  if (is_known) index_.moved(header.slot, {PersistNumber{}, location});
 }
 
 void Recovery::visit_checkpoint_part(Bytes body) {

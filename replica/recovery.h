@@ -70,6 +70,7 @@ class Recovery {
   void visit(const wire::RecordHeader& header, storage::Location location, Bytes body, const storage::Watermarks& watermarks);
   void enter_block(const storage::Watermarks& watermarks);
   void visit_record(const wire::RecordHeader& header, storage::Location location, Bytes body);
+  void move(const wire::RecordHeader& header, storage::Location location);
   void visit_lost();
   void visit_gap(const storage::Gap& gap);
   void visit_checkpoint_part(Bytes body);

@@ -221,11 +221,10 @@ class Journal {
   // Asks for a checkpoint soon: the newest one cannot be read, or lies where it keeps segments from being released. Until it is
   // begun, checkpoints and pages of the index may use the reserve.
   void need_checkpoint();
-  // The same, unless one behind the gap is on its way. (One that is begun before the last one is durable takes its place.)
-  void need_checkpoint_behind(const Gap& gap);
-  // Whether a place on the device lies in the gap, and whether the newest durable checkpoint lies behind it.
+  // Whether the newest durable checkpoint was begun behind this block.
+  [[nodiscard]] bool has_checkpoint_behind(std::uint64_t sequence) const;
+  // Whether a place on the device lies in the gap.
   [[nodiscard]] bool lies_in(const Gap& gap, std::uint64_t offset) const;
-  [[nodiscard]] bool has_checkpoint_behind(const Gap& gap) const;
   // Writes beside the chain; one at a time. `is_writing_aside` until it is durable (or the disk has failed).
   [[nodiscard]] bool is_writing_aside() const;
   // Writes over the place of lost blocks, so that the chain is whole again. Nothing that they held may be needed any more. False:

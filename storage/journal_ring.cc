@@ -195,10 +195,6 @@ void Journal::need_checkpoint() {
   state_->checkpoint_needed = true;
 }
 
-void Journal::need_checkpoint_behind(const Gap& gap) {
-  if (state_->staged_checkpoint.at.sequence < gap.next_sequence) need_checkpoint();
-}
-
 bool Journal::lies_in(const Gap& gap, std::uint64_t offset) const {
   const Geometry& geometry = state_->geometry;
   const std::uint32_t last = geometry.segment_of(gap.next_offset);
@@ -213,8 +209,8 @@ bool Journal::lies_in(const Gap& gap, std::uint64_t offset) const {
   return false;
 }
 
-bool Journal::has_checkpoint_behind(const Gap& gap) const {
-  return state_->checkpoint.at.sequence >= gap.next_sequence;
+bool Journal::has_checkpoint_behind(std::uint64_t sequence) const {
+  return state_->checkpoint.at.sequence > sequence;
 }
 
 std::uint64_t Journal::bytes_used() const {

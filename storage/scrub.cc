@@ -124,7 +124,9 @@ void Scrub::judge(Bytes bytes) {
     if (block.verdict == Block::Verdict::good) {
       take(block.header);
       has_taken = true;
-      continue;
+      if (block.header.kind != BlockKind::healed) continue;
+      healed_ = {block.header.offset, static_cast<std::uint32_t>(block_bytes(block.header.payload_bytes))};
+      return;
     }
     const std::uint64_t length = block_bytes(block.header.payload_bytes);
     if (block.verdict == Block::Verdict::cut && (has_taken || length > bytes_wanted_)) {

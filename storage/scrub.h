@@ -1,6 +1,7 @@
 // The scrub: reads every block of the journal that is needed, one after the other and again and again, slowly, and says which
 // cannot be read any more. Damage is found before a start or a reader meets it, while the peers still have what was lost.
 //
+// A healed block is passed over, and told of: whatever still points there is lost, too.
 // A block is judged bad when three reads in a row say so. What it was followed by is found as in recovery: a later block that was
 // written when the bad one was known as durable, and those that its chain values link to.
 //
@@ -9,6 +10,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "storage/journal.h"
@@ -35,6 +37,8 @@ class Scrub {
 
   // Takes what was read and asks for more if it is time. Returns a gap when the end of one was found.
   [[nodiscard]] std::optional<Gap> step(std::uint64_t now_us);
+  // Where a healed block was passed over since this was asked last.
+  [[nodiscard]] std::optional<Location> take_healed() { return std::exchange(healed_, std::nullopt); }
   [[nodiscard]] const ScrubProgress& progress() const { return progress_; }
 
  private:
@@ -71,6 +75,7 @@ class Scrub {
   std::uint64_t bytes_wanted_ = 0;  // 0: a chunk
   std::uint32_t tries_ = 0;
   std::uint64_t asked_bytes_ = 0;
+  std::optional<Location> healed_;
   bool is_narrow_ = false;  // a large read failed: one device block at a time, so that what is blamed is what cannot be read
 
   // While the end of a gap is searched for.

@@ -164,7 +164,8 @@ void ScriptedCluster::handle_read(Replica& replica, const Message& message) {
   }
   wire::ReadAnswer header{.request = read.request, .from = read.from, .tail = Lsn(log.size()), .count = 0, .zero = 0};
   std::vector<std::byte> entries;
-  for (Lsn lsn = read.from; lsn < read.to && lsn < Lsn(log.size()); ++lsn, ++header.count) {
+  const Lsn end = replica.id == script.lagging ? Lsn{} : std::min(read.to, Lsn(log.size()));
+  for (Lsn lsn = read.from; lsn < end; ++lsn, ++header.count) {
     const std::string& payload = log[lsn.value()].payload;
     if (header.count > 0 && entries.size() + payload.size() + 4 > read.bytes_max) break;
     const auto length = static_cast<std::uint32_t>(payload.size());

@@ -35,6 +35,7 @@ struct Script {
   std::uint64_t busy_permille = 0;  // of appends
   bool no_space = false;
   bool too_large = false;
+  ReplicaId lagging;                        // has nothing to read
   bool silent = false;                      // appends are admitted and committed, and never answered
   bool hints = true;                        // not_leader names the leader
   std::size_t pending_runs_max = 1U << 20;  // more is busy

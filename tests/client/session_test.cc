@@ -370,6 +370,26 @@ TEST(Session, ReadsFromAGivenReplica) {
   EXPECT_EQ(wire::split_entry(call.entries()).payload.size(), 8U);
 }
 
+// It may have been asked because the leader was silent for a moment.
+TEST(Session, AReadGoesOnWhereAReplicaHasNothing) {
+  WorldOptions options;
+  options.leader = ReplicaId(2);
+  World world(options);
+  append_all(world, 7);
+  ASSERT_TRUE(world.run_until_finished());
+  world.cluster.script.lagging = ReplicaId(2);
+  client::Call& call = world.session.call();
+  call.start_read(world.session.next_request(), Lsn(2), Lsn(5), 1 << 16, {}, world.network.now_us, 1'000'000);
+  ASSERT_TRUE(world.run_until([&] { return !call.waiting(); }));
+  ASSERT_EQ(call.state(), client::CallState::answered);
+  EXPECT_EQ(call.read().count, 3U);
+  call.start_read(world.session.next_request(), Lsn(2), Lsn(5), 1 << 16, world.cluster.peers()[1], world.network.now_us,
+                  1'000'000);
+  ASSERT_TRUE(world.run_until([&] { return !call.waiting(); }));
+  ASSERT_EQ(call.state(), client::CallState::answered);
+  EXPECT_EQ(call.read().count, 0U) << "a given replica is taken at its word";
+}
+
 TEST(Session, TrimsThroughTheLeader) {
   WorldOptions options;
   options.leader = ReplicaId(2);

@@ -31,6 +31,11 @@ class Repair : public ::testing::Test {
     const std::size_t leader = *world_.cluster.leader();
     return leader == 0 ? 1 : 0;
   }
+  void stop_others(std::size_t place) {
+    for (std::size_t other = 0; other < world_.cluster.size(); ++other) {
+      if (other != place) world_.cluster.stop(other);
+    }
+  }
   // Of the blocks behind the first `skip` ones, the place of one that holds records.
   void damage(std::size_t place, std::uint64_t from, std::uint64_t bytes) {
     const MutableBytes sectors = world_.cluster.disk(place).sectors().subspan(storage::segments_offset + from, bytes);
@@ -79,6 +84,43 @@ TEST_F(Repair, the_scrub_finds_damage_that_nobody_reads_and_the_chain_is_whole_a
   EXPECT_TRUE(node(place).journal().recovered().gaps.empty());
   settle();
   world_.cluster.expect_equal_logs();
+}
+
+TEST_F(Repair, what_was_repaired_is_read_after_a_restart_without_the_peers) {
+  append(60);
+  settle();
+  const std::size_t place = follower();
+  damage(place, 8 * storage::device_block_bytes, 10 * storage::device_block_bytes);
+  ASSERT_TRUE(world_.run_until([&] { return node(place).counters().gaps_closed > 0; }, 60'000'000));
+  world_.cluster.cut_power(place);
+  stop_others(place);
+  world_.cluster.start(place);
+  for (std::uint64_t lsn = 0; lsn < 60; ++lsn) expect_readable(place, lsn);
+}
+
+// The checkpoint that allowed to close the gap, and what was moved out of it, are lost, too: a start from the checkpoint before
+// that one knows the old places only, and they are closed.
+TEST_F(Repair, what_was_repaired_and_lost_again_is_found_by_the_scrub) {
+  append(60);
+  append(300, 2'000);
+  settle();
+  const std::size_t place = follower();
+  const std::uint64_t moved_from = node(place).journal().bytes_used();
+  damage(place, 8 * storage::device_block_bytes, 10 * storage::device_block_bytes);
+  ASSERT_TRUE(world_.run_until([&] { return node(place).counters().gaps_closed > 0; }, 60'000'000));
+  const std::uint64_t moved_to = node(place).journal().bytes_used();
+  append(10);
+  settle();
+  world_.cluster.stop(place);
+  damage(place, moved_from, moved_to - moved_from);
+  world_.cluster.start(place);
+  EXPECT_TRUE(node(place).journal().recovered().has_checkpoint);
+  const std::uint64_t lost = 9;  // at least
+  ASSERT_TRUE(world_.run_until([&] { return node(place).status().records_repaired >= lost; }, 60'000'000));
+  const auto is_at_rest = [&] { return node(place).gaps() == 0 && node(place).journal().idle(); };
+  ASSERT_TRUE(world_.run_until(is_at_rest, 60'000'000));
+  stop_others(place);
+  for (std::uint64_t lsn = 0; lsn < 60; ++lsn) expect_readable(place, lsn);
 }
 
 // The trim is at 50, but no checkpoint lies below it: everything is kept, for peers that are farther behind.

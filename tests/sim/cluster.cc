@@ -540,6 +540,10 @@ std::string Cluster::describe() const {
                         engine.next_slot().value(), member.node->log().trim().value(), engine.trim().value(),
                         engine.is_leader() ? " leads" : "", engine.may_vote() ? "" : " mute", static_cast<int>(status.doubt),
                         engine.confirmed(), status.journal_bytes, status.journal_bytes_capacity);
+    const auto lacks = [&](Slot slot) { return !member.ledger->holds(slot, *oracle_.chosen(slot), *member.disk); };
+    Slot lacking = std::max(Slot(1), member.node->first_needed());
+    while (lacking <= engine.commit() && !lacks(lacking)) ++lacking;
+    if (lacking <= engine.commit()) text += fmt::format(" slot {} is not on its disk,", lacking.value());
     text += fmt::format(" segments {} to {}", member.node->journal().first_segment(), member.node->journal().current_segment());
   }
   return text;
