@@ -51,11 +51,6 @@ Uuid uuid_of(std::size_t place, std::uint64_t number) {
   return uuid;
 }
 
-std::uint64_t covered_end(const Ledger& ledger) {
-  const auto at = ledger.blocks().upper_bound(ledger.covered());
-  return at == ledger.blocks().end() ? 0 : at->second.place.offset;
-}
-
 }  // namespace
 
 consensus::Configuration Cluster::configuration_of(const Options& options) {
@@ -294,7 +289,8 @@ void Cluster::went_down(std::size_t place) {
   member.cut_at_next_write = false;
   member.node.reset();
   network_.forget(replica_endpoint(place));
-  counters_.undone += member.disk->undo_misdirected_behind(covered_end(*member.ledger));
+  counters_.undone += member.disk->undo_misdirected(
+      [&](Bytes block) { return load<storage::BlockHeader>(block).sequence <= member.ledger->covered(); });
 }
 
 void Cluster::kill(std::size_t place) {

@@ -100,6 +100,7 @@ std::int32_t Disk::carry_out_write(const Operation& operation) {
   }
   copy(place, operation.data);
   make_readable(operation.offset, operation.data.size());
+  forget_misdirected(operation.offset, operation.data.size());
   if (on_landed) on_landed(operation.offset, operation.data);
   return 0;
 }
@@ -192,10 +193,18 @@ void Disk::revive() {
   conduct.misdirect_next_write_to.reset();
 }
 
-std::size_t Disk::undo_misdirected_behind(std::uint64_t offset) {
+// One of its places is in use again.
+void Disk::forget_misdirected(std::uint64_t offset, std::uint64_t bytes) {
+  std::erase_if(misdirected_, [&](const Misdirected& each) {
+    const auto overlaps = [&](std::uint64_t place) { return place < offset + bytes && offset < place + each.data.size(); };
+    return overlaps(each.offset) || overlaps(each.went_to);
+  });
+}
+
+std::size_t Disk::undo_misdirected(const std::function<bool(Bytes)>& can_be_noticed) {
   std::size_t undone = 0;
   for (auto at = misdirected_.begin(); at != misdirected_.end();) {
-    if (at->offset < offset) {
+    if (can_be_noticed(at->data)) {
       ++at;
       continue;
     }

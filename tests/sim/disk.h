@@ -75,7 +75,7 @@ class Disk {
   [[nodiscard]] bool is_dead() const { return dead_; }
 
   // Misdirected writes whose loss nobody can notice yet, put right. Returns how many.
-  std::size_t undo_misdirected_behind(std::uint64_t offset);
+  std::size_t undo_misdirected(const std::function<bool(Bytes)>& can_be_noticed);
 
   [[nodiscard]] bool is_readable(std::uint64_t offset, std::uint64_t bytes) const;
   void make_unreadable(std::uint64_t offset) { unreadable_.insert(offset / sector_bytes); }
@@ -109,6 +109,7 @@ class Disk {
   [[nodiscard]] std::int32_t carry_out_write(const Operation& operation);
   [[nodiscard]] std::int32_t carry_out_read(const Operation& operation);
   void make_readable(std::uint64_t offset, std::uint64_t bytes);
+  void forget_misdirected(std::uint64_t offset, std::uint64_t bytes);
   void tear(const Operation& operation, Cut& cut);
 
   storage::AlignedBuffer memory_;

@@ -153,8 +153,10 @@ Lsn Run::trim_limit() const {
 void Run::keep_trimmed() {
   Client& watcher = *clients_.back();
   if (!options_.is_trimmed || is_reading_back_ || watcher.is_waiting() || !prng_.chance(1, 4)) return;
-  // Where space gets short nothing else helps.
-  const std::uint64_t kept = cluster_.is_short_of_space() ? 5 : options_.entries_kept;
+  // Where space gets short nothing else helps. (In so small a journal, what the few last ones keep may be all of it: what lies
+  // behind the newest checkpoint below them.)
+  const std::uint64_t kept_if_short = prng_.chance(1, 8) ? 0 : 5;
+  const std::uint64_t kept = cluster_.is_short_of_space() ? kept_if_short : options_.entries_kept;
   const std::uint64_t tail = std::max(known_.tail, known_.acknowledged).value();
   const std::uint64_t wanted = std::min(trim_limit().value(), tail > kept ? tail - kept : 0);
   if (wanted <= oracle_.trim().value() + kept / 4) return;
