@@ -16,7 +16,6 @@
 #include "dataplane/eal.h"
 #include "dataplane/frame.h"
 #include "dataplane/lcore.h"
-#include "dataplane/ring_link.h"
 
 namespace synod::bench {
 
@@ -31,47 +30,69 @@ struct Mark {
   std::uint64_t packets_behind = 0;  // of the same message
 };
 
-// One end of a link, as DPDK sees it.
+// One end of a link, as DPDK sees it; of kernel UDP, as the socket does.
 class BareEnd {
  public:
-  [[nodiscard]] static Result<BareEnd> of(const dataplane::DpdkPort& port, rte_mempool* pool) {
-    BareEnd end;
-    end.pool_ = pool;
-    if (rte_eth_dev_get_port_by_name(port.device().c_str(), &end.ethdev_) == 0) return end;
-    return fail(fmt::format("DPDK does not know its own port {}", port.device()));
-  }
+  BareEnd(const dataplane::Link::End& end, dataplane::Endpoint peer)
+      : device_(end.device),
+        port_(end.port),
+        peer_(peer),
+        piece_bytes_(end.port.payload_bytes_max() - sizeof(wire::PacketHeader)) {}
 
   // Transmits a message of so many bytes in as many packets as it takes.
-  void send(std::uint64_t round, std::size_t message_bytes) const {
-    constexpr std::size_t headers = dataplane::frame_header_bytes + sizeof(wire::PacketHeader);
-    constexpr std::size_t piece_bytes = dataplane::mtu_jumbo + dataplane::ethernet_header_bytes - headers;
-    for (std::size_t packets = (message_bytes + piece_bytes - 1) / piece_bytes; packets > 0; --packets) {
-      const std::size_t bytes = headers + std::min(message_bytes, piece_bytes);
-      message_bytes -= std::min(message_bytes, piece_bytes);
-      rte_mbuf* packet = rte_pktmbuf_alloc(pool_);
-      CHECK(packet != nullptr);  // one round is in flight, and the pool holds many
-      packet->data_len = static_cast<std::uint16_t>(bytes);
-      packet->pkt_len = static_cast<std::uint32_t>(bytes);
-      *rte_pktmbuf_mtod(packet, Mark*) = {round, packets - 1};
-      if (rte_eth_tx_burst(ethdev_, 0, &packet, 1) != 1) rte_pktmbuf_free(packet);
+  void send(std::uint64_t round, std::size_t message_bytes) {
+    for (std::size_t packets = (message_bytes + piece_bytes_ - 1) / piece_bytes_; packets > 0; --packets) {
+      const std::size_t bytes = sizeof(wire::PacketHeader) + std::min(message_bytes, piece_bytes_);
+      message_bytes -= std::min(message_bytes, piece_bytes_);
+      const Mark mark{round, packets - 1};
+      device_ != nullptr ? send_frame(mark, dataplane::frame_header_bytes + bytes) : send_datagram(mark, bytes);
     }
   }
 
   // Calls use(round) for each message whose last packet is here.
   template <class Use>
-  void receive(Use&& use) const {
+  void receive(Use&& use) {
+    device_ != nullptr ? receive_frames(use) : receive_datagrams(use);
+  }
+
+ private:
+  void send_frame(const Mark& mark, std::size_t bytes) const {
+    rte_mbuf* packet = rte_pktmbuf_alloc(device_->pool());
+    CHECK(packet != nullptr);  // one round is in flight, and the pool holds many
+    packet->data_len = static_cast<std::uint16_t>(bytes);
+    packet->pkt_len = static_cast<std::uint32_t>(bytes);
+    *rte_pktmbuf_mtod(packet, Mark*) = mark;
+    if (rte_eth_tx_burst(device_->ethdev(), 0, &packet, 1) != 1) rte_pktmbuf_free(packet);
+  }
+  void send_datagram(const Mark& mark, std::size_t bytes) {
+    store(port_.reserve(), mark);
+    port_.send(peer_, bytes);
+    port_.flush();
+  }
+  template <class Use>
+  void receive_frames(Use&& use) const {
     std::array<rte_mbuf*, dataplane::burst_packets_max> packets{};
-    const std::uint16_t count = rte_eth_rx_burst(ethdev_, 0, packets.data(), packets.size());
+    const std::uint16_t count = rte_eth_rx_burst(device_->ethdev(), 0, packets.data(), packets.size());
     for (std::uint16_t i = 0; i < count; ++i) {
       const Mark mark = *rte_pktmbuf_mtod(packets[i], Mark*);
       rte_pktmbuf_free(packets[i]);
       if (mark.packets_behind == 0) use(mark.round);
     }
   }
+  template <class Use>
+  void receive_datagrams(Use&& use) {
+    std::array<dataplane::Packet, dataplane::burst_packets_max> packets{};
+    const std::size_t count = port_.receive(packets);
+    for (std::size_t i = 0; i < count; ++i) {
+      const auto mark = load<Mark>(packets[i].payload);
+      if (mark.packets_behind == 0) use(mark.round);
+    }
+  }
 
- private:
-  std::uint16_t ethdev_ = 0;
-  rte_mempool* pool_ = nullptr;
+  const dataplane::DpdkPort* device_;
+  dataplane::PortRef port_;
+  dataplane::Endpoint peer_;
+  std::size_t piece_bytes_;
 };
 
 struct BareNode {
@@ -82,12 +103,14 @@ struct BareNode {
 // The links of a box, and the bare nodes at their ends. The first node leads.
 class BareBox {
  public:
-  [[nodiscard]] static Result<std::unique_ptr<BareBox>> make(std::size_t replicas, const MessageSizes& sizes) {
+  [[nodiscard]] static Result<std::unique_ptr<BareBox>> make(std::size_t replicas, const MessageSizes& sizes,
+                                                             dataplane::LinkKind kind) {
     auto pool = dataplane::PacketPool::make(packets_in_pool, dataplane::mtu_jumbo);
     if (!pool) return std::unexpected(pool.error());
     std::unique_ptr<BareBox> box(new BareBox);
     box->pool_ = *std::move(pool);
     box->sizes_ = sizes;
+    box->kind_ = kind;
     box->nodes_.resize(replicas);
     box->answers_wanted_ = replicas / 2;
     for (std::size_t a = 0; a < replicas; ++a) {
@@ -106,7 +129,7 @@ class BareBox {
     poll_leader();
     for (std::size_t place = 1; place < nodes_.size(); ++place) {
       BareNode& node = nodes_[place];
-      for (const BareEnd& peer : node.peers) {
+      for (BareEnd& peer : node.peers) {
         peer.receive([&](std::uint64_t round) { peer.send(round, sizes_.accepted); });
       }
       node.client.front().receive([](std::uint64_t) {});
@@ -116,7 +139,7 @@ class BareBox {
   void send_append(std::uint64_t round) { client_.front().send(round, sizes_.append); }
   [[nodiscard]] bool is_answered(std::uint64_t round) {
     bool answered = false;
-    for (const BareEnd& replica : client_) {
+    for (BareEnd& replica : client_) {
       replica.receive([&](std::uint64_t answer) { answered = answered || answer == round; });
     }
     return answered;
@@ -126,14 +149,11 @@ class BareBox {
   BareBox() = default;
 
   Result<> link(std::vector<BareEnd>& a, std::vector<BareEnd>& b) {
-    const dataplane::Endpoint nobody{.address = 1, .port = 1};  // no packet here has an address
-    auto link = dataplane::RingLink::make({.a = nobody, .b = nobody}, pool_.get());
+    const dataplane::Endpoint nobody{.address = 1, .port = 1};  // no frame here has an address
+    auto link = dataplane::Link::make({.kind = kind_, .a = nobody, .b = nobody}, pool_.get());
     if (!link) return std::unexpected(link.error());
-    const auto end_a = BareEnd::of((*link)->a(), pool_->get());
-    const auto end_b = BareEnd::of((*link)->b(), pool_->get());
-    if (!end_a || !end_b) return std::unexpected(!end_a ? end_a.error() : end_b.error());
-    a.push_back(*end_a);
-    b.push_back(*end_b);
+    a.emplace_back((*link)->a(), (*link)->b().at);
+    b.emplace_back((*link)->b(), (*link)->a().at);
     links_.push_back(*std::move(link));
     return {};
   }
@@ -143,10 +163,10 @@ class BareBox {
     leader.client.front().receive([&](std::uint64_t round) {
       round_ = round;
       answers_ = 0;
-      for (const BareEnd& follower : leader.peers) follower.send(round, sizes_.accept);
+      for (BareEnd& follower : leader.peers) follower.send(round, sizes_.accept);
       if (answers_wanted_ == 0) leader.client.front().send(round, sizes_.appended);
     });
-    for (const BareEnd& follower : leader.peers) {
+    for (BareEnd& follower : leader.peers) {
       follower.receive([&](std::uint64_t round) {
         if (round == round_ && ++answers_ == answers_wanted_) leader.client.front().send(round, sizes_.appended);
       });
@@ -154,8 +174,9 @@ class BareBox {
   }
 
   MessageSizes sizes_;
+  dataplane::LinkKind kind_ = dataplane::LinkKind::ring;
   std::unique_ptr<dataplane::PacketPool> pool_;
-  std::vector<std::unique_ptr<dataplane::RingLink>> links_;
+  std::vector<std::unique_ptr<dataplane::Link>> links_;
   std::vector<BareNode> nodes_;
   std::vector<BareEnd> client_;  // one end a replica
   std::size_t answers_wanted_ = 0;
@@ -198,7 +219,7 @@ Result<> run_client(BareBox& box, const WireFloorOptions& options, Histogram& ro
 }  // namespace
 
 Result<FloorTime> measure_wire_floor(const WireFloorOptions& options) {
-  auto box = BareBox::make(options.replicas, options.sizes);
+  auto box = BareBox::make(options.replicas, options.sizes, options.links);
   if (!box) return std::unexpected(box.error());
   std::atomic<bool> stop = false;
   Result<> nodes_done;
@@ -217,7 +238,7 @@ Result<FloorTime> measure_wire_floor(const WireFloorOptions& options) {
   nodes.join();
   if (!nodes_done) return std::unexpected(nodes_done.error());
   if (!client_done) return std::unexpected(client_done.error());
-  return floor_time("bare net_ring echo", rounds_ns);
+  return floor_time(fmt::format("bare {} echo", dataplane::description(options.links)), rounds_ns);
 }
 
 }  // namespace synod::bench

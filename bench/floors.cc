@@ -33,7 +33,8 @@ std::optional<double> Floors::total_us() const {
 Result<> add_floors(Floors& floors, const Options& options, const CpuLayout& cpu, const std::string& directory) {
   const MessageSizes sizes = message_sizes(options.payload_bytes);
   if (options.where == Where::box) {
-    auto wire = measure_wire_floor({.replicas = options.replicas,
+    auto wire = measure_wire_floor({.links = options.links(),
+                                    .replicas = options.replicas,
                                     .sizes = sizes,
                                     .replica_core = cpu.replica_core,
                                     .client_core = cpu.client_core,

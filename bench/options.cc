@@ -102,6 +102,12 @@ Result<Options> complete(Options options) {
   if (!(options.seconds > 0) || options.seconds > seconds_max) {
     return fail(fmt::format("--seconds {} is not possible: choose up to {}", options.seconds, seconds_max));
   }
+  if (!dataplane::link_kind_of(options.port)) {
+    return fail(fmt::format("--port {} is not possible: choose ring, pair, af_packet, af_xdp or udp", options.port));
+  }
+  if (options.where != Where::box && options.links() != dataplane::LinkKind::ring) {
+    return fail("--port belongs to --box: processes have pairs, and a cluster that is there has what it was given");
+  }
   if (options.where == Where::cluster && !options.data.empty()) {
     return fail("--data belongs to clusters that the bench starts: leave it out with --cluster");
   }

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "bench/arrivals.h"
+#include "dataplane/link.h"
 #include "wire/client.h"
 
 namespace synod::bench {
@@ -26,7 +27,8 @@ enum class Where : std::uint8_t {
 struct Options {
   Measure measure = Measure::latency;
   Where where = Where::box;
-  std::string addresses;  // of a cluster that is there
+  std::string port = "ring";  // of a box
+  std::string addresses;      // of a cluster that is there
   std::string cluster = "synod";
   std::string data;  // a directory, "memory", or empty: a temporary directory on a disk
   std::string ack = "quorum";
@@ -47,6 +49,7 @@ struct Options {
 
   // Of options that complete() has let through.
   [[nodiscard]] wire::AckLevel ack_level() const { return *wire::ack_level_of(ack); }
+  [[nodiscard]] dataplane::LinkKind links() const { return *dataplane::link_kind_of(port); }
   [[nodiscard]] bool diskless() const { return data == "memory"; }
   [[nodiscard]] ArrivalKind arrivals() const {
     if (rate == 0) return ArrivalKind::closed;

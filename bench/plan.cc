@@ -50,6 +50,7 @@ constexpr std::array keys{
         [](Options& o, const std::string& v) { return set_name(o.measure, v, {Measure::latency, Measure::throughput}); }},
     Key{"where", "box or processes",
         [](Options& o, const std::string& v) { return set_name(o.where, v, {Where::box, Where::processes}); }},
+    Key{"port", "ring, pair, af_packet, af_xdp or udp", [](Options& o, const std::string& v) { return set_text(o.port, v); }},
     Key{"data", "a directory or memory", [](Options& o, const std::string& v) { return set_text(o.data, v); }},
     Key{"ack", "a level", [](Options& o, const std::string& v) { return set_text(o.ack, v); }},
     Key{"replicas", "a number", [](Options& o, const std::string& v) { return set_number(o.replicas, v); }},

@@ -9,6 +9,7 @@
 #include "bench/measure.h"
 #include "bench/target.h"
 #include "dataplane/eal.h"
+#include "dataplane/veth.h"
 #include "replica/stop.h"
 
 namespace synod::bench {
@@ -43,6 +44,14 @@ Result<> measure_cluster(Report& report, const CpuLayout& cpu, const Directory* 
   return done;
 }
 
+// All ports of a box are in this process: their buffers take more than those of one replica.
+Result<> make_ready(dataplane::LinkKind port, const std::vector<unsigned>& cores) {
+  constexpr std::size_t memory_mb = 512;
+  if (auto started = dataplane::start_eal({.cores = cores, .memory_mb = memory_mb}); !started) return started;
+  const bool needs_veth = port == dataplane::LinkKind::af_packet || port == dataplane::LinkKind::af_xdp;
+  return needs_veth ? dataplane::enter_network_namespace() : Result<>();
+}
+
 // A fault after the first figures cuts the report short; it does not throw them away.
 Result<> keep_what_is_there(const Result<>& done, Report& report) {
   if (done || report.run.result.latency_ns.count() == 0) return done;
@@ -66,14 +75,14 @@ Result<Report> run(const Options& options, Watch& watch) {
   if (options.where == Where::box) {
     std::vector<unsigned> cores{report.cpu.replica_core};
     if (!report.cpu.one_core()) cores.push_back(report.cpu.client_core);
-    if (auto started = dataplane::start_eal({.cores = cores}); !started) return std::unexpected(started.error());
+    if (auto ready = make_ready(options.links(), cores); !ready) return std::unexpected(ready.error());
   }
   const std::string path = directory ? directory->path() : "";
   if (report.cpu.one_core()) report.notes.emplace_back("only one core is allowed: client and replicas take turns on it");
   watch.stage = Stage::floors;
   if (auto added = add_floors(report.floors, options, report.cpu, path); !added) return std::unexpected(added.error());
   if (options.measure == Measure::floor) {
-    report.port = "net_ring";
+    report.port = dataplane::description(options.links());
     report.device = report.floors.device_name.value_or("memory");
     report.device_stable = report.floors.device_stable;
     report.cpu_layout = fmt::format("bare nodes on core {}, client on core {}", report.cpu.replica_core, report.cpu.client_core);

@@ -1,4 +1,4 @@
-// A box: replicas in this process over ring links, on one core.
+// A box: replicas in this process over links of some kind, on one core.
 #include <fmt/format.h>
 #include <pthread.h>
 
@@ -34,6 +34,7 @@ class BoxTarget final : public Target {
     box.data = bench.diskless() ? replica::data_memory : options_.directory;
     box.memory_bytes = options_.capacity_bytes;
     box.touch_memory = bench.diskless();
+    box.links = bench.links();
     box.client_links = true;
     box.trace = true;
     if (!bench.diskless()) {
@@ -53,14 +54,14 @@ class BoxTarget final : public Target {
   Ways ways() override {
     Ways ways{.cluster = options_.options.cluster, .ports = {}, .peers = {}};
     for (std::size_t place = 0; place < box_->size(); ++place) {
-      ways.ports.emplace_back(box_->client_port(place));
-      ways.peers.push_back(
-          {.id = ReplicaId(static_cast<std::uint16_t>(place + 1)),
-           .route = {.port = static_cast<std::uint8_t>(place), .endpoint = replica::Box::replica_endpoint(place)}});
+      const dataplane::Link& link = box_->client_link(place);
+      ways.ports.push_back(link.b().port);
+      ways.peers.push_back({.id = ReplicaId(static_cast<std::uint16_t>(place + 1)),
+                            .route = {.port = static_cast<std::uint8_t>(place), .endpoint = link.a().at}});
     }
     return ways;
   }
-  [[nodiscard]] std::string port() const override { return "net_ring"; }
+  [[nodiscard]] std::string port() const override { return dataplane::description(options_.options.links()); }
   [[nodiscard]] std::string device() const override { return device_; }
   [[nodiscard]] bool device_stable() const override { return stable_; }
   [[nodiscard]] std::string cpu_layout() const override {

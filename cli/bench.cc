@@ -36,6 +36,9 @@ void Bench::add_to(CLI::App& command) {
   CLI::Option* const in_box =
       command.add_flag("--box", box, "all replicas in this process on one core, the client on another (default)");
   CLI::Option* const in_processes = command.add_flag("--processes", processes, "a process for each replica")->excludes(in_box);
+  command.add_option("--port", options.port, "of a box: ring, pair, af_packet, af_xdp or udp")
+      ->excludes(in_processes)
+      ->capture_default_str();
   command.add_option("--cluster", options.addresses, "HOST:PORT,... of a cluster that runs already")
       ->excludes(in_box)
       ->excludes(in_processes);

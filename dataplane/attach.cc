@@ -49,8 +49,9 @@ Result<std::unique_ptr<AttachTask>> AttachTask::start(const PairedPortOptions& o
     return fail(fmt::format("cannot make a socket in {}: {}: create the directory, or choose another", directory.string(),
                             std::strerror(errno)));
   }
-  if (options.packets < std::size_t{2} * queue_packets) {
-    return fail(fmt::format("{}: {} packet buffers are too few: give it {}", options.socket, options.packets, 2 * queue_packets));
+  // The queues of the server's side may hold all that fits into them: what is behind that is for sending.
+  if (options.packets < std::size_t{3} * queue_packets) {
+    return fail(fmt::format("{}: {} packet buffers are too few: give it {}", options.socket, options.packets, 3 * queue_packets));
   }
   std::unique_ptr<AttachTask> task(new AttachTask(options));
   task->thread_ = std::thread([self = task.get()] { self->run(); });

@@ -30,7 +30,7 @@ struct PairedPortOptions {
   PairRole role = PairRole::server;
   Endpoint local;
   std::size_t mtu = mtu_jumbo;  // the same on both sides
-  std::size_t packets = 4096;   // a queue of the server's side holds 1024 of them at all times
+  std::size_t packets = 4096;   // of them the queues of the server's side hold 2048
 };
 
 // What DpdkPort::open needs for it. The name of the device is new at each call.

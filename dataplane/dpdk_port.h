@@ -69,6 +69,9 @@ class DpdkPort {
 
   [[nodiscard]] Endpoint local() const { return local_; }
   [[nodiscard]] const std::string& device() const { return device_; }
+  // For whoever measures the bare device: as DPDK knows it, and where its buffers come from.
+  [[nodiscard]] std::uint16_t ethdev() const { return ethdev_; }
+  [[nodiscard]] rte_mempool* pool() const { return pool_; }
   [[nodiscard]] std::uint64_t frame_faults(FrameFault fault) const { return faults_[static_cast<std::size_t>(fault)]; }
   // True if the device completes UDP checksums, so that sending does not read the payload again.
   [[nodiscard]] bool completes_checksums() const { return transmit_flags_ != 0; }

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <mutex>
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <pthread.h>
@@ -55,6 +56,15 @@ class Complaint {
 Complaint& complaint() {
   static auto* const forever = new Complaint;  // DPDK's threads may log until the process is gone
   return *forever;
+}
+
+// What the libraries beneath net_af_xdp print at every port, if they are here.
+void silence(const char* library, const char* set_print) {
+  void* const handle = ::dlopen(library, RTLD_LAZY | RTLD_NOLOAD);
+  if (handle == nullptr) return;
+  using SetPrint = void* (*)(void*);
+  if (auto* const set = reinterpret_cast<SetPrint>(::dlsym(handle, set_print)); set != nullptr) (void)set(nullptr);
+  ::dlclose(handle);
 }
 
 void redirect_log() {
@@ -169,6 +179,10 @@ Result<> start_eal(const EalOptions& options) {
   if (used < 0) {
     return fail(fmt::format("cannot start DPDK: {}{}: check the cores and the memory ({} MiB{}) that it was given",
                             rte_strerror(rte_errno), take_eal_complaint(), options.memory_mb, huge ? " of huge pages" : ""));
+  }
+  if (!options.verbose) {
+    silence("libbpf.so.1", "libbpf_set_print");
+    silence("libxdp.so.1", "libxdp_set_print");
   }
   started = true;
   return {};

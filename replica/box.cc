@@ -29,10 +29,6 @@ std::string Box::directory(const std::string& data, std::size_t place) {
   return fmt::format("{}/{}", data, place + 1);
 }
 
-dataplane::Endpoint Box::replica_endpoint(std::size_t place) {
-  return box_endpoint(place);
-}
-
 Result<std::unique_ptr<Box>> Box::make(const BoxOptions& options) {
   std::unique_ptr<Box> box(new Box());
   auto pool = dataplane::PacketPool::make(packets, dataplane::mtu_jumbo);
@@ -71,17 +67,17 @@ Result<> Box::open_nodes(const BoxOptions& options) {
 Result<> Box::link_nodes(const BoxOptions& options) {
   for (std::size_t a = 0; a < nodes_.size(); ++a) {
     for (std::size_t b = a + 1; b < nodes_.size(); ++b) {
-      auto link = dataplane::RingLink::make({.a = box_endpoint(a), .b = box_endpoint(b)}, pool_.get());
+      auto link = dataplane::Link::make({.kind = options.links, .a = box_endpoint(a), .b = box_endpoint(b)}, pool_.get());
       if (!link) return std::unexpected(link.error());
-      nodes_[a]->set_route(id_of(b), {nodes_[a]->add_port(dataplane::PortRef((*link)->a())), box_endpoint(b)});
-      nodes_[b]->set_route(id_of(a), {nodes_[b]->add_port(dataplane::PortRef((*link)->b())), box_endpoint(a)});
+      nodes_[a]->set_route(id_of(b), {nodes_[a]->add_port((*link)->a().port), (*link)->b().at});
+      nodes_[b]->set_route(id_of(a), {nodes_[b]->add_port((*link)->b().port), (*link)->a().at});
       links_.push_back(*std::move(link));
     }
   }
   for (std::size_t place = 0; place < nodes_.size() && options.client_links; ++place) {
-    auto link = dataplane::RingLink::make({.a = box_endpoint(place), .b = client_endpoint}, pool_.get());
+    auto link = dataplane::Link::make({.kind = options.links, .a = box_endpoint(place), .b = client_endpoint}, pool_.get());
     if (!link) return std::unexpected(link.error());
-    nodes_[place]->add_port(dataplane::PortRef((*link)->a()));
+    nodes_[place]->add_port((*link)->a().port);
     client_links_.push_back(*std::move(link));
   }
   for (std::size_t place = 0; place < options.udp.size() && place < nodes_.size(); ++place) {

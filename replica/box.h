@@ -1,5 +1,5 @@
-// A whole cluster in one process: its nodes take turns on one core, joined by ring links, and clients in the same process reach
-// each of them by a ring link of their own. What `dev --box` and `bench --box` run.
+// A whole cluster in one process: its nodes take turns on one core, joined by links (rings, unless another kind is asked for),
+// and clients in the same process reach each of them by a link of their own. What `dev --box` and `bench --box` run.
 //
 // Each node has its own journal, its own ring to the kernel and its own barriers: each pays for its own durability.
 // Make it on a control thread; then one thread calls run() or poll_once(). The client ends of the links belong to the client's.
@@ -12,7 +12,7 @@
 
 #include "base/error.h"
 #include "dataplane/lcore.h"
-#include "dataplane/ring_link.h"
+#include "dataplane/link.h"
 #include "dataplane/udp_port.h"
 #include "replica/data.h"
 #include "replica/node.h"
@@ -26,7 +26,8 @@ struct BoxOptions {
   std::uint64_t memory_bytes = 1ULL << 30;  // of each replica's log in memory
   bool touch_memory = false;                // takes all of it at once: no page faults later
   consensus::Timeouts timeouts;
-  bool client_links = false;             // ring links for clients in this process
+  dataplane::LinkKind links = dataplane::LinkKind::ring;
+  bool client_links = false;             // such links for clients in this process
   bool trace = false;                    // keeps a stage trace for each node
   std::vector<dataplane::Endpoint> udp;  // where kernel UDP clients reach each replica; empty: nowhere
 };
@@ -44,9 +45,8 @@ class Box {
   // The directory of one replica below `data`.
   [[nodiscard]] static std::string directory(const std::string& data, std::size_t place);
 
-  // Where the client's end of its link to a replica is, and where it reaches that replica.
-  [[nodiscard]] dataplane::DpdkPort& client_port(std::size_t place) { return client_links_[place]->b(); }
-  [[nodiscard]] static dataplane::Endpoint replica_endpoint(std::size_t place);
+  // The client's link to a replica: its own end is b.
+  [[nodiscard]] const dataplane::Link& client_link(std::size_t place) const { return *client_links_[place]; }
 
   // One for each node, if asked for.
   [[nodiscard]] std::span<const std::unique_ptr<StageTrace>> traces() const { return traces_; }
@@ -62,8 +62,8 @@ class Box {
 
   std::vector<Data> data_;
   std::unique_ptr<dataplane::PacketPool> pool_;
-  std::vector<std::unique_ptr<dataplane::RingLink>> links_;
-  std::vector<std::unique_ptr<dataplane::RingLink>> client_links_;
+  std::vector<std::unique_ptr<dataplane::Link>> links_;
+  std::vector<std::unique_ptr<dataplane::Link>> client_links_;
   std::vector<std::unique_ptr<dataplane::UdpPort>> udp_;
   std::vector<std::unique_ptr<StageTrace>> traces_;
   std::vector<std::unique_ptr<Node>> nodes_;
