@@ -63,6 +63,7 @@ struct Rung {
 };
 
 struct Report {
+  std::string name;  // what is special about it in a sweep
   Options options;
   Environment environment;
   CpuLayout cpu;

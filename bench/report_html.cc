@@ -303,7 +303,9 @@ std::string to_html(std::span<const Report> reports) {
       escape_html(commit));
   if (!is_one) page += table_of_runs(reports);
   for (std::size_t i = 0; i < reports.size(); ++i) {
-    if (!is_one) page += fmt::format("<h2 class='run-head' id='run-{}'>{}</h2>\n", i + 1, escape_html(title_of(reports[i])));
+    if (!is_one)
+      page += fmt::format("<h2 class='run-head' id='run-{}'>{}</h2>\n", i + 1,
+                          escape_html(reports[i].name.empty() ? title_of(reports[i]) : reports[i].name));
     page += section(reports[i]);
   }
   page += bench::environment(environment);

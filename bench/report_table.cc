@@ -1,6 +1,8 @@
 // A report for people.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "bench/commit.h"
 #include "bench/report.h"
 
@@ -173,12 +175,30 @@ std::string table_of(const Report& report) {
   return text;
 }
 
+// A sweep in one table.
+std::string summary(std::span<const Report> reports) {
+  std::size_t width = 0;
+  for (const Report& report : reports) width = std::max(width, report.name.size());
+  std::string text = fmt::format("\n{:<{}}  {:>9}  {:>9}  {:>9}  {:>9}  {:>12}  {:>6}\n", "", width, "x floor", "floor us",
+                                 "p50 us", "p99 us", "appends/s", "errors");
+  for (const Report& report : reports) {
+    const Latency latency = latency_us(report.run.result.latency_ns);
+    const auto ratio = report.ratio_to_floor();
+    const auto floor = report.floors.total_us();
+    text += fmt::format("{:<{}}  {:>9}  {:>9}  {:>9}  {:>9}  {:>12}  {:>6}{}\n", report.name, width,
+                        ratio ? fmt::format("{:.2f}", *ratio) : "-", floor ? microseconds(*floor) : "-",
+                        microseconds(latency.p50), microseconds(latency.p99), grouped(report.run.appends_per_second()),
+                        report.run.result.errors, report.cut_short.empty() ? "" : "  PARTIAL");
+  }
+  return text;
+}
+
 }  // namespace
 
 std::string to_table(std::span<const Report> reports) {
   std::string text;
   for (const Report& report : reports) text += (text.empty() ? "" : "\n") + table_of(report);
-  return text;
+  return reports.size() > 1 ? text + summary(reports) : text;
 }
 
 }  // namespace synod::bench

@@ -46,7 +46,7 @@ Result<> measure_cluster(Report& report, const CpuLayout& cpu, const Directory* 
 
 // All ports of a box are in this process: their buffers take more than those of one replica.
 Result<> make_ready(dataplane::LinkKind port, const std::vector<unsigned>& cores) {
-  constexpr std::size_t memory_mb = 512;
+  constexpr std::size_t memory_mb = 768;
   if (auto started = dataplane::start_eal({.cores = cores, .memory_mb = memory_mb}); !started) return started;
   const bool needs_veth = port == dataplane::LinkKind::af_packet || port == dataplane::LinkKind::af_xdp;
   return needs_veth ? dataplane::enter_network_namespace() : Result<>();

@@ -12,6 +12,7 @@ namespace synod::cli {
 namespace {
 
 struct Bench {
+  const CLI::App* given = nullptr;  // what stands on the command line
   bench::Options options;
   bool box = false;
   bool processes = false;
@@ -102,6 +103,11 @@ Result<bench::Plan> Bench::plan() const {
     auto loaded = bench::load_workload(workload);
     if (!loaded) return std::unexpected(loaded.error());
     file = *std::move(loaded);
+    // What was said on the command line counts.
+    std::erase_if(file.sweeps, [&](const bench::Sweep& sweep) {
+      const CLI::Option* const option = given->get_option_no_throw("--" + sweep.key);
+      return option != nullptr && option->count() > 0;
+    });
   }
   for (const std::string& text : sweeps) {
     auto sweep = bench::parse_sweep(text);
@@ -148,6 +154,7 @@ int Bench::run() const {
         break;
       }
       if (before) report->against = bench::compare(*before, *report);
+      report->name = point.name;
       reports.push_back(*std::move(report));
       if (!reports.back().cut_short.empty()) break;
     }
@@ -166,6 +173,7 @@ void add_bench(CLI::App& app, Body& body) {
     CLI::App* const sub = command->add_subcommand(name, description);
     const auto bench = std::make_shared<Bench>();
     bench->options.measure = measure;
+    bench->given = sub;
     bench->add_to(*sub);
     sub->callback([bench, &body] { body = [bench] { return bench->run(); }; });
   };

@@ -24,13 +24,14 @@ constexpr std::size_t udp_payload_bytes = mtu_jumbo - 28;
 
 std::atomic<unsigned> links_made = 0;
 
-// Both halves connect to each other, each on a thread of its own.
-Result<std::unique_ptr<DpdkPort>> wait_for(AttachTask& task, std::chrono::steady_clock::time_point deadline) {
-  while (std::chrono::steady_clock::now() < deadline) {
-    if (auto port = task.take()) return port;
+// Each half connects to the other on a thread of its own.
+std::unique_ptr<DpdkPort> wait_for(AttachTask& half, std::chrono::steady_clock::time_point deadline) {
+  std::unique_ptr<DpdkPort> port = half.take();
+  while (port == nullptr && std::chrono::steady_clock::now() < deadline) {
     std::this_thread::sleep_for(1ms);
+    port = half.take();
   }
-  return fail(fmt::format("a virtio-user/vhost pair did not connect: {}", task.last_error()));
+  return port;
 }
 
 }  // namespace
@@ -101,12 +102,11 @@ Result<> Link::make_pair(const LinkOptions& options) {
   auto client = half(PairRole::client, options.b);
   if (!client) return std::unexpected(client.error());
   const auto deadline = std::chrono::steady_clock::now() + pair_wait_max;
-  auto a = wait_for(**server, deadline);
-  auto b = wait_for(**client, deadline);
-  if (!a || !b) return std::unexpected(!a ? a.error() : b.error());
-  device_a_ = *std::move(a);
-  device_b_ = *std::move(b);
-  return {};
+  device_b_ = wait_for(**client, deadline);  // does not wait for the server
+  if (device_b_ != nullptr) device_a_ = wait_for(**server, deadline);
+  if (device_a_ != nullptr) return {};
+  const std::string why = device_b_ == nullptr ? (*client)->last_error() : (*server)->last_error();
+  return fail(fmt::format("a virtio-user/vhost pair did not connect: {}", why.empty() ? "it took too long" : why));
 }
 
 Result<> Link::make_veth(const LinkOptions& options) {

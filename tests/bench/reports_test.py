@@ -49,6 +49,26 @@ class Reports(unittest.TestCase):
             self.assertIn(word, done.stderr)
         self.assertEqual(done.stdout, "")
 
+    def test_a_box_runs_over_other_ports_and_a_sweep_ends_with_a_table(self):
+        workload = self.write("ports.toml", 'bench = "latency"\nport = ["pair", "udp"]\ndata = "memory"\nseconds = 60\nreplicas = 3\n')
+        # What is said on the command line counts.
+        done = run("bench", "latency", "--workload", workload, "--seconds", "0.2", "--replicas", "1", "--json", self.path("r.json"))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        reports = json.loads(self.read("r.json"))["runs"]
+        self.assertEqual([report["port"] for report in reports], ["net_virtio_user/net_vhost", "kernel UDP over loopback"])
+        for report in reports:
+            self.assertEqual((report["errors"], report["replicas"], report["verified"]), (0, 1, True))
+            self.assertGreater(report["floor_us"]["wire"], 0)
+        table = done.stdout.strip().split("\n")[-3:]
+        self.assertIn("x floor", table[0])
+        self.assertRegex(table[1], "^port pair  ")
+        self.assertRegex(table[2], "^port udp   ")
+
+    def test_a_port_that_is_not_possible_is_refused(self):
+        self.assert_refused(run(*RUN, "--port", "carrier-pigeon"), "carrier-pigeon", "af_packet")
+        workload = self.write("w.toml", 'where = "processes"\nport = "udp"\n')
+        self.assert_refused(run("bench", "latency", "--workload", workload), "--port belongs to --box")
+
     def test_every_form_tells_of_the_same_run(self):
         files = [f"--{form}={self.path('r.' + form)}" for form in ("json", "csv", "hgrm", "html")]
         done = run(*RUN, *files, "--format", "json")
