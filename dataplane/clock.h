@@ -6,6 +6,8 @@
 
 #include <time.h>
 
+#include "base/ticks.h"
+
 namespace synod::dataplane {
 
 [[nodiscard]] inline std::uint64_t now_ns() {
@@ -18,18 +20,6 @@ namespace synod::dataplane {
   return now_ns() / 1000;
 }
 
-// The CPU's time stamp counter: about 8 ns a reading, for stamps on the data path while somebody measures. Its unit is the
-// machine's; compare it with now_ns to know it.
-[[nodiscard]] inline std::uint64_t ticks() {
-#if defined(__x86_64__)
-  return __builtin_ia32_rdtsc();
-#elif defined(__aarch64__)
-  std::uint64_t value = 0;
-  asm volatile("mrs %0, cntvct_el0" : "=r"(value));
-  return value;
-#else
-  return now_ns();
-#endif
-}
+using synod::ticks;  // compare it with now_ns to know its unit
 
 }  // namespace synod::dataplane

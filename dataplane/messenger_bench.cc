@@ -7,6 +7,7 @@
 
 #include <benchmark/benchmark.h>
 
+#include "base/per_entry.h"
 #include "dataplane/clock.h"
 #include "dataplane/eal.h"
 #include "dataplane/lcore.h"
@@ -52,6 +53,7 @@ void send_and_receive(benchmark::State& state) {
   b.add_port(PortRef(link->b()));
   const std::vector<std::byte> payload(static_cast<std::size_t>(state.range(0)));
   std::uint64_t received = 0;
+  const PerEntry per_entry;
   for (auto _ : state) {
     a.send({0, endpoint_b}, header_to(2), payload);
     a.flush();
@@ -59,6 +61,7 @@ void send_and_receive(benchmark::State& state) {
     }
   }
   if (received != static_cast<std::uint64_t>(state.iterations())) state.SkipWithError("messages were lost");
+  per_entry.report(state, 1, static_cast<double>(state.range(0)));  // a message each
   state.SetBytesProcessed(state.iterations() * state.range(0));
 }
 BENCHMARK(send_and_receive)
@@ -105,10 +108,12 @@ void messenger_alone(benchmark::State& state) {
   Messenger messenger(identity(2), {});
   messenger.add_port(PortRef(port));
   const std::vector<std::byte> payload(static_cast<std::size_t>(state.range(0)));
+  const PerEntry per_entry;
   for (auto _ : state) {
     messenger.send({0, endpoint_b}, header_to(2), payload);
     messenger.poll([&](const Message& message) { benchmark::DoNotOptimize(message.payload.data()); });
   }
+  per_entry.report(state, 1, static_cast<double>(state.range(0)));
 }
 BENCHMARK(messenger_alone)->ArgName("bytes")->Arg(128)->Arg(1024);
 

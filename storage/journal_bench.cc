@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/crc32c.h"
+#include "base/per_entry.h"
 #include "storage/aligned_buffer.h"
 #include "storage/format.h"
 #include "storage/memory_device.h"
@@ -128,6 +129,7 @@ void append(benchmark::State& state, DeviceRef device, std::size_t body_bytes, s
   Percentiles percentiles(state);
   std::uint64_t durable = 0;
   std::uint64_t staged = 0;
+  const PerEntry per_entry;
   const auto turn = [&] {
     durable = (*journal)->poll([](const ReadResult&) {}).value();
     (*journal)->flush({});
@@ -143,7 +145,9 @@ void append(benchmark::State& state, DeviceRef device, std::size_t body_bytes, s
     percentiles.add(Clock::now() - start);
   }
   while (durable < staged) turn();
-  state.SetBytesProcessed(static_cast<std::int64_t>((*journal)->counters().bytes_written));
+  const auto written = (*journal)->counters().bytes_written;
+  state.SetBytesProcessed(static_cast<std::int64_t>(written));
+  per_entry.report(state, 1, static_cast<double>(written) / static_cast<double>(state.iterations()));  // a record each
 }
 
 // All segments are ready: what their preparing costs is preparer_bench's matter.

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/crc32c.h"
+#include "base/per_entry.h"
 #include "base/prng.h"
 #include "wire/body.h"
 #include "wire/message.h"
@@ -97,6 +98,7 @@ void accept_encode_and_decode(benchmark::State& state) {
   std::array<PromisedSlot, window_slots_max> slots;
   std::vector<std::byte> message(record.bytes());
   const PacketHeader header = example_header(MessageType::accept, message.size());
+  const PerEntry per_entry;
   for (auto _ : state) {
     ++record.header.slot;
     record.header.body_checksum = Checksum(crc32c(record.body));
@@ -109,15 +111,17 @@ void accept_encode_and_decode(benchmark::State& state) {
     benchmark::DoNotOptimize(decoded->payload);
   }
   report_bytes(state, message.size());
+  per_entry.report(state, 1, static_cast<double>(message.size()));
 }
 BENCHMARK(accept_encode_and_decode)->Arg(128)->Arg(1024)->Arg(64 << 10);
 
-// range(0) entries of 128 bytes in one run; items per second are entries.
+// range(0) entries of 128 bytes in one run.
 void body_write_and_decode(benchmark::State& state) {
   std::vector<std::byte> buffer(body_bytes_max);
   const auto count = static_cast<std::uint32_t>(argument(state));
   const auto entries = entries_of(count, 128);
   std::size_t bytes = 0;
+  const PerEntry per_entry;
   for (auto _ : state) {
     const Bytes body = write_body(buffer, entries, count);
     const auto view = BodyView::decode(body);
@@ -126,7 +130,7 @@ void body_write_and_decode(benchmark::State& state) {
     bytes = body.size();
   }
   report_bytes(state, bytes);
-  state.SetItemsProcessed(state.iterations() * count);
+  per_entry.report(state, count, static_cast<double>(bytes) / count);
 }
 BENCHMARK(body_write_and_decode)->Arg(1)->Arg(32)->Arg(480);
 

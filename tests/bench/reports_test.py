@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 SYNOD = ""
@@ -117,6 +118,25 @@ class Reports(unittest.TestCase):
         self.assertTrue(output.startswith("PARTIAL: interrupted\n"), output)
         self.assertEqual(json.loads(self.read("r.json"))["cut_short"], "interrupted")
         self.assertIn("Partial.", self.read("r.html"))
+
+    def test_a_cluster_that_dies_half_way_cuts_the_report_short(self):
+        with subprocess.Popen([SYNOD, "dev", "--replicas", "1", "--data", "memory", "--port", "0", "--idle", "yield"],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as cluster:
+            address = next(match[1] for line in cluster.stdout if (match := re.search(r"(127\.0\.0\.1:\d+)", line)))
+            command = [SYNOD, "bench", "latency", "--cluster", address, "--rate", "2000", "--seconds", "60", "--json", self.path("r.json")]
+            with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as bench:
+                for line in bench.stderr:  # said a second into the load
+                    if line.startswith("appending"):
+                        break
+                time.sleep(5)  # then the warm-up is over
+                cluster.kill()
+                output, errors = bench.communicate(timeout=60)
+        self.assertEqual(bench.returncode, 1, errors)
+        self.assertTrue(output.startswith("PARTIAL: nothing was answered for "), output)
+        report = json.loads(self.read("r.json"))
+        self.assertIn("nothing was answered", report["cut_short"])
+        self.assertGreater(report["appended"], 0)
+        self.assertIsNone(report["verified"])
 
 
 if __name__ == "__main__":
