@@ -157,25 +157,16 @@ class Etcd final : public Neighbour {
 
   // Asks any node that answers.
   Result<Bytes> ask(std::string_view path, Bytes message) {
-    Result<Bytes> answer = fail("no node of etcd answers");
-    for (std::size_t i = 0; i < Nodes::size; ++i) {
-      if (!control_) {
-        auto channel = GrpcChannel::open(nodes_.client_port((leader_ + i) % Nodes::size), 1);
-        if (!channel) continue;
-        control_ = *std::move(channel);
-      }
-      answer = control_->ask(path, message);
-      if (answer) return answer;
-      control_.reset();
-    }
-    return answer;
+    return control_.ask(
+        leader_, [&](std::size_t node) { return GrpcChannel::open(nodes_.client_port(node), 1); },
+        [&](GrpcChannel& channel) { return channel.ask(path, message); });
   }
 
   std::string program_;
   Nodes nodes_;
   std::size_t leader_ = 0;
   std::string version_;
-  std::unique_ptr<GrpcChannel> control_;
+  AnyNode<GrpcChannel> control_;
 };
 
 }  // namespace

@@ -185,7 +185,7 @@ class Nats final : public Neighbour {
     for (std::size_t node = 0; node < Nodes::size; ++node) {
       if (leader != fmt::format("n{}", node + 1)) continue;
       leader_ = node;
-      version_ = control_->server_version();
+      version_ = control_.connection().server_version();
       return true;
     }
     return false;
@@ -193,25 +193,16 @@ class Nats final : public Neighbour {
 
   // Asks any node that answers.
   Result<Json> ask(std::string_view subject, std::string_view body) {
-    Result<Json> answer = fail("no node of NATS answers");
-    for (std::size_t i = 0; i < Nodes::size; ++i) {
-      if (!control_) {
-        auto connection = open((leader_ + i) % Nodes::size);
-        if (!connection) continue;
-        control_ = *std::move(connection);
-      }
-      answer = control_->ask(subject, body);
-      if (answer) return answer;
-      control_.reset();
-    }
-    return answer;
+    return control_.ask(
+        leader_, [&](std::size_t node) { return open(node); },
+        [&](NatsConnection& connection) { return connection.ask(subject, body); });
   }
 
   std::string program_;
   Nodes nodes_;
   std::size_t leader_ = 0;
   std::string version_;
-  std::unique_ptr<NatsConnection> control_;
+  AnyNode<NatsConnection> control_;
 };
 
 }  // namespace

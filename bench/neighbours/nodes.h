@@ -4,7 +4,9 @@
 
 #include <array>
 #include <functional>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -35,6 +37,33 @@ class Nodes {
   std::string directory_;
   std::array<std::uint16_t, 2 * size> ports_{};
   std::array<replica::Child, size> children_;
+};
+
+// The connection to any node that answers: kept while it does, and opened to the next one when it does not.
+template <class Connection>
+class AnyNode {
+ public:
+  // `open(node)` connects; `ask(connection)` asks. Tries each node once, from `first` on.
+  template <class Open, class Ask>
+  [[nodiscard]] auto ask(std::size_t first, Open&& open, Ask&& ask) -> decltype(ask(std::declval<Connection&>())) {
+    decltype(ask(std::declval<Connection&>())) answer = fail("no node answers");
+    for (std::size_t i = 0; i < Nodes::size; ++i) {
+      if (!connection_) {
+        auto opened = open((first + i) % Nodes::size);
+        if (!opened) continue;
+        connection_ = *std::move(opened);
+      }
+      answer = ask(*connection_);
+      if (answer) return answer;
+      connection_.reset();
+    }
+    return answer;
+  }
+  // After an answer.
+  [[nodiscard]] const Connection& connection() const { return *connection_; }
+
+ private:
+  std::unique_ptr<Connection> connection_;
 };
 
 }  // namespace synod::bench
