@@ -19,6 +19,7 @@ constexpr std::uint64_t commit_wait_us = 5'000'000;  // for what was answered ea
 constexpr double warmup_seconds_least = 0.5;
 constexpr double warmup_seconds_most = 5;
 constexpr double stage_seconds = 1;
+constexpr std::uint64_t room_wait_us = 2'000'000;
 
 double warmup_seconds(double seconds) {
   return std::min(warmup_seconds_least, seconds / 4);
@@ -134,6 +135,9 @@ Result<Run> Loads::run(const WorkloadOptions& workload) {
 
 Result<> Loads::stages(WorkloadOptions workload, std::span<replica::StageTrace* const> traces) {
   if (traces.empty()) return {};
+  if (!is_roomy()) {
+    if (auto trimmed = trim(room_wait_us); !trimmed) return trimmed;
+  }
   StageRecorder recorder(traces);
   workload.seconds = std::min(workload.seconds, stage_seconds);
   workload.stages = &recorder;
@@ -170,13 +174,18 @@ Result<> Loads::verify() {
   return {};
 }
 
+bool Loads::is_roomy() {
+  const auto statuses = link_.statuses(status_wait_us);
+  return std::ranges::all_of(statuses,
+                             [](const wire::StatusAnswer& status) { return status.segments_free * 2 > status.segments_total; });
+}
+
 Result<> Loads::trim(std::uint64_t wait_us) {
   const auto tail = link_.tail(leader_wait_us);
   if (!tail) return std::unexpected(tail.error());
   if (auto trimmed = link_.trim(*tail, leader_wait_us); !trimmed) return trimmed;
-  const auto is_roomy = [](const wire::StatusAnswer& status) { return status.segments_free * 2 > status.segments_total; };
   const std::uint64_t deadline_us = dataplane::now_us() + wait_us;
-  while (!std::ranges::all_of(link_.statuses(status_wait_us), is_roomy) && dataplane::now_us() < deadline_us) {
+  while (!is_roomy() && dataplane::now_us() < deadline_us) {
     for (const std::uint64_t next_us = dataplane::now_us() + 10'000; dataplane::now_us() < next_us;)
       link_.turn(dataplane::now_ns());
   }

@@ -25,6 +25,8 @@ class Loads {
   [[nodiscard]] Result<> stages(WorkloadOptions workload, std::span<replica::StageTrace* const> traces);
   // Gives back the space of what was read back. `wait_us`: for the replicas to release it.
   [[nodiscard]] Result<> trim(std::uint64_t wait_us);
+  // Whether more than half of every journal is free.
+  [[nodiscard]] bool is_roomy();
   [[nodiscard]] WorkloadOptions closed(std::size_t in_flight, double seconds) const;
   [[nodiscard]] WorkloadOptions open(double rate, double seconds) const;
 
