@@ -169,7 +169,7 @@ struct Journal::State {
   [[nodiscard]] const Block* open_block() const;
   [[nodiscard]] bool fits_open_block(const Block& open, Reserve reserve, std::uint64_t record_bytes) const;
   [[nodiscard]] Reserve reserve_of(wire::RecordKind kind) const;
-  [[nodiscard]] std::uint64_t segment_limit(std::uint32_t segment, Reserve reserve) const;
+  [[nodiscard]] std::uint64_t segment_limit(std::uint32_t index, Reserve reserve) const;
   [[nodiscard]] bool is_last_ready(std::uint32_t index) const;
   [[nodiscard]] std::uint64_t end_offset() const;
   struct Place {

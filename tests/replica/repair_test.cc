@@ -9,6 +9,8 @@
 namespace synod::replica::test {
 namespace {
 
+constexpr std::uint64_t block_bytes = storage::device_block_bytes;
+
 class Repair : public ::testing::Test {
  protected:
   void append(int entries, std::size_t bytes = 8) {
@@ -27,7 +29,7 @@ class Repair : public ::testing::Test {
   void settle() {
     ASSERT_TRUE(world_.run_until([&] { return world_.cluster.has_settled(); }));
   }
-  [[nodiscard]] std::size_t follower() {
+  [[nodiscard]] std::size_t follower() const {
     const std::size_t leader = *world_.cluster.leader();
     return leader == 0 ? 1 : 0;
   }
@@ -66,7 +68,7 @@ TEST_F(Repair, a_record_that_a_reader_finds_damaged_is_fetched_from_a_peer) {
   append(60);
   settle();
   const std::size_t place = follower();
-  damage(place, 4 * storage::device_block_bytes, 30 * storage::device_block_bytes);
+  damage(place, 4 * block_bytes, 30 * block_bytes);
   for (std::uint64_t lsn = 0; lsn < 60; lsn += 7) expect_readable(place, lsn);
   EXPECT_GT(node(place).status().records_repaired, 0U);
 }
@@ -75,7 +77,7 @@ TEST_F(Repair, the_scrub_finds_damage_that_nobody_reads_and_the_chain_is_whole_a
   append(60);
   settle();
   const std::size_t place = follower();
-  damage(place, 8 * storage::device_block_bytes, 10 * storage::device_block_bytes);
+  damage(place, 8 * block_bytes, 10 * block_bytes);
   ASSERT_TRUE(world_.run_until([&] { return node(place).counters().gaps_closed > 0; }, 60'000'000));
   EXPECT_GT(node(place).status().scrub_blocks_bad, 0U);
   // And the next start finds nothing amiss.
@@ -90,7 +92,7 @@ TEST_F(Repair, what_was_repaired_is_read_after_a_restart_without_the_peers) {
   append(60);
   settle();
   const std::size_t place = follower();
-  damage(place, 8 * storage::device_block_bytes, 10 * storage::device_block_bytes);
+  damage(place, 8 * block_bytes, 10 * block_bytes);
   ASSERT_TRUE(world_.run_until([&] { return node(place).counters().gaps_closed > 0; }, 60'000'000));
   world_.cluster.cut_power(place);
   stop_others(place);
@@ -106,7 +108,7 @@ TEST_F(Repair, what_was_repaired_and_lost_again_is_found_by_the_scrub) {
   settle();
   const std::size_t place = follower();
   const std::uint64_t moved_from = node(place).journal().bytes_used();
-  damage(place, 8 * storage::device_block_bytes, 10 * storage::device_block_bytes);
+  damage(place, 8 * block_bytes, 10 * block_bytes);
   ASSERT_TRUE(world_.run_until([&] { return node(place).counters().gaps_closed > 0; }, 60'000'000));
   const std::uint64_t moved_to = node(place).journal().bytes_used();
   append(10);
@@ -129,7 +131,7 @@ TEST_F(Repair, what_is_trimmed_but_kept_is_fetched_from_a_peer) {
   trim(50);
   settle();
   const std::size_t place = follower();
-  damage(place, 8 * storage::device_block_bytes, 10 * storage::device_block_bytes);
+  damage(place, 8 * block_bytes, 10 * block_bytes);
   ASSERT_TRUE(world_.run_until([&] { return node(place).counters().gaps_closed > 0; }, 60'000'000));
   EXPECT_GE(node(place).status().records_repaired, 9U);
 }
@@ -139,7 +141,7 @@ TEST_F(Repair, what_is_trimmed_and_lost_everywhere_keeps_no_gap_open) {
   trim(25);
   settle();
   for (std::size_t place = 0; place < world_.cluster.size(); ++place) {
-    damage(place, 8 * storage::device_block_bytes, 10 * storage::device_block_bytes);
+    damage(place, 8 * block_bytes, 10 * block_bytes);
   }
   const auto is_closed = [&](std::size_t place) { return node(place).counters().gaps_closed > 0; };
   ASSERT_TRUE(world_.run_until([&] { return is_closed(0) && is_closed(1) && is_closed(2); }, 60'000'000));
@@ -157,7 +159,7 @@ TEST_F(Repair, damage_found_at_start_casts_doubt_until_the_slots_are_known_again
   settle();
   const std::size_t place = follower();
   world_.cluster.stop(place);
-  damage(place, 8 * storage::device_block_bytes, 10 * storage::device_block_bytes);
+  damage(place, 8 * block_bytes, 10 * block_bytes);
   world_.cluster.start(place);
   EXPECT_FALSE(node(place).journal().recovered().gaps.empty());
   EXPECT_EQ(node(place).engine().doubt().kind, consensus::Doubt::Kind::bounded);
