@@ -6,7 +6,9 @@
 #include <atomic>
 #include <chrono>
 #include <filesystem>
+#include <string>
 #include <thread>
+#include <utility>
 
 #include "dataplane/veth.h"
 
@@ -23,6 +25,19 @@ constexpr Endpoint any_port_of_loopback{.address = (127U << 24) | 1U, .port = 0}
 constexpr std::size_t udp_payload_bytes = mtu_jumbo - 28;
 
 std::atomic<unsigned> links_made = 0;
+
+// The file that two halves meet at. They are joined once each has opened it, or never.
+class MeetingPlace {
+ public:
+  explicit MeetingPlace(std::string path) : path_(std::move(path)) {}
+  ~MeetingPlace() { (void)::unlink(path_.c_str()); }
+  MeetingPlace(const MeetingPlace&) = delete;
+  MeetingPlace& operator=(const MeetingPlace&) = delete;
+  [[nodiscard]] const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
 
 // Each half connects to the other on a thread of its own.
 std::unique_ptr<DpdkPort> wait_for(AttachTask& half, std::chrono::steady_clock::time_point deadline) {
@@ -93,9 +108,11 @@ Result<> Link::make_ring(const LinkOptions& options, PacketPool* pool) {
 }
 
 Result<> Link::make_pair(const LinkOptions& options) {
-  const auto socket = std::filesystem::temp_directory_path() / fmt::format("synod-{}-{}.socket", ::getpid(), links_made++);
+  // Outlives the tasks: an attach that ends in vain wakes itself through it.
+  const std::string directory = std::filesystem::temp_directory_path().string();
+  const MeetingPlace socket(fmt::format("{}/synod-{}-{}.socket", directory, ::getpid(), links_made++));
   const auto half = [&](PairRole role, Endpoint local) {
-    return AttachTask::start({.socket = socket.string(), .role = role, .local = local, .packets = pair_packets});
+    return AttachTask::start({.socket = socket.path(), .role = role, .local = local, .packets = pair_packets});
   };
   auto server = half(PairRole::server, options.a);
   if (!server) return std::unexpected(server.error());

@@ -352,8 +352,7 @@ TEST(Session, AsksTheLeaderForTheTail) {
   world.cluster.hand_over(ReplicaId(3));
   client::Call& call = world.session.call();
   call.start_tail(world.session.next_request(), world.network.now_us, 1'000'000);
-  ASSERT_TRUE(world.run_until([&] { return !call.waiting(); }));
-  ASSERT_EQ(call.state(), client::CallState::answered);
+  ASSERT_TRUE(world.run_until_answered());
   EXPECT_EQ(call.tail(), Lsn(7));
 }
 
@@ -364,8 +363,7 @@ TEST(Session, ReadsFromAGivenReplica) {
   client::Call& call = world.session.call();
   call.start_read(world.session.next_request(), Lsn(2), Lsn(5), 1 << 16, world.cluster.peers()[2], world.network.now_us,
                   1'000'000);
-  ASSERT_TRUE(world.run_until([&] { return !call.waiting(); }));
-  ASSERT_EQ(call.state(), client::CallState::answered);
+  ASSERT_TRUE(world.run_until_answered());
   EXPECT_EQ(call.read().count, 3U);
   EXPECT_EQ(wire::split_entry(call.entries()).payload.size(), 8U);
 }
@@ -380,13 +378,11 @@ TEST(Session, AReadGoesOnWhereAReplicaHasNothing) {
   world.cluster.script.lagging = ReplicaId(2);
   client::Call& call = world.session.call();
   call.start_read(world.session.next_request(), Lsn(2), Lsn(5), 1 << 16, {}, world.network.now_us, 1'000'000);
-  ASSERT_TRUE(world.run_until([&] { return !call.waiting(); }));
-  ASSERT_EQ(call.state(), client::CallState::answered);
+  ASSERT_TRUE(world.run_until_answered());
   EXPECT_EQ(call.read().count, 3U);
   call.start_read(world.session.next_request(), Lsn(2), Lsn(5), 1 << 16, world.cluster.peers()[1], world.network.now_us,
                   1'000'000);
-  ASSERT_TRUE(world.run_until([&] { return !call.waiting(); }));
-  ASSERT_EQ(call.state(), client::CallState::answered);
+  ASSERT_TRUE(world.run_until_answered());
   EXPECT_EQ(call.read().count, 0U) << "a given replica is taken at its word";
 }
 
@@ -399,8 +395,7 @@ TEST(Session, TrimsThroughTheLeader) {
   client::Call& call = world.session.call();
   for (const std::uint64_t lsn : {5U, 3U}) {
     call.start_trim(world.session.next_request(), Lsn(lsn), world.network.now_us, 1'000'000);
-    ASSERT_TRUE(world.run_until([&] { return !call.waiting(); }));
-    ASSERT_EQ(call.state(), client::CallState::answered);
+    ASSERT_TRUE(world.run_until_answered());
     EXPECT_EQ(call.trimmed_to(), Lsn(5)) << "of an earlier one, too";
   }
 }

@@ -58,6 +58,10 @@ class World {
     }
     return true;
   }
+  // The call that the session has begun.
+  [[nodiscard]] bool run_until_answered() {
+    return run_until([&] { return !session.call().waiting(); }) && session.call().state() == client::CallState::answered;
+  }
   bool run_until_finished(std::uint64_t limit_us = 30'000'000) {
     return run_until([&] { return completions.size() == submitted.size(); }, limit_us);
   }

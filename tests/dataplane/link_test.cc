@@ -1,5 +1,10 @@
 // Two ports of this process, joined over every kind of port. af_packet and af_xdp need root: veth in a network namespace.
 #include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <string>
+#include <vector>
 
 #include "dataplane/eal.h"
 #include "dataplane/link.h"
@@ -39,6 +44,35 @@ TEST_P(LinkTest, MessagesOfAllSizesGoThereAndBack) {
 INSTANTIATE_TEST_SUITE_P(Kinds, LinkTest,
                          testing::Values(LinkKind::ring, LinkKind::pair, LinkKind::af_packet, LinkKind::af_xdp, LinkKind::udp),
                          [](const auto& kind) { return std::string(name(kind.param)); });
+
+bool has_left_a_socket() {
+  const std::string prefix = "synod-" + std::to_string(::getpid()) + "-";
+  for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::temp_directory_path())) {
+    if (entry.path().filename().string().starts_with(prefix)) return true;
+  }
+  return false;
+}
+
+// An attach that ends in vain must wake itself first, and its peer's half may be there already.
+TEST(LinkEnd, a_pair_for_which_there_is_no_memory_says_so_and_leaves_nothing_behind) {
+  ASSERT_TRUE(start_eal({.memory_mb = 256, .huge_pages = false}));
+  std::vector<std::unique_ptr<Link>> links;
+  std::string error;
+  while (error.empty() && links.size() < 16) {
+    auto link = Link::make({.kind = LinkKind::pair, .a = endpoint_a, .b = endpoint_b}, nullptr);
+    if (link) {
+      links.push_back(*std::move(link));
+    } else {
+      error = link.error().text;
+    }
+  }
+  EXPECT_FALSE(links.empty());
+  EXPECT_NE(error.find("no memory"), std::string::npos) << error;
+  EXPECT_FALSE(has_left_a_socket());
+  // And there is room again.
+  links.clear();
+  EXPECT_TRUE(Link::make({.kind = LinkKind::pair, .a = endpoint_a, .b = endpoint_b}, nullptr));
+}
 
 TEST(LinkKinds, have_names_that_are_found_again) {
   for (const char* const each : {"ring", "pair", "af_packet", "af_xdp", "udp"}) {

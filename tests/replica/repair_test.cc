@@ -43,6 +43,11 @@ class Repair : public ::testing::Test {
     const MutableBytes sectors = world_.cluster.disk(place).sectors().subspan(storage::segments_offset + from, bytes);
     for (std::byte& byte : sectors) byte ^= std::byte{0x5A};
   }
+  // Blocks 8 to 17 are lost, found by the scrub, fetched from the peers, and their place is closed.
+  void lose_and_repair(std::size_t place) {
+    damage(place, 8 * block_bytes, 10 * block_bytes);
+    ASSERT_TRUE(world_.run_until([&] { return node(place).counters().gaps_closed > 0; }, 60'000'000));
+  }
   void expect_readable(std::size_t place, std::uint64_t from) {
     client::Call& call = client_.session().call();
     const std::uint64_t limit_us = 2'000'000;
@@ -77,8 +82,7 @@ TEST_F(Repair, the_scrub_finds_damage_that_nobody_reads_and_the_chain_is_whole_a
   append(60);
   settle();
   const std::size_t place = follower();
-  damage(place, 8 * block_bytes, 10 * block_bytes);
-  ASSERT_TRUE(world_.run_until([&] { return node(place).counters().gaps_closed > 0; }, 60'000'000));
+  lose_and_repair(place);
   EXPECT_GT(node(place).status().scrub_blocks_bad, 0U);
   // And the next start finds nothing amiss.
   world_.cluster.stop(place);
@@ -92,8 +96,7 @@ TEST_F(Repair, what_was_repaired_is_read_after_a_restart_without_the_peers) {
   append(60);
   settle();
   const std::size_t place = follower();
-  damage(place, 8 * block_bytes, 10 * block_bytes);
-  ASSERT_TRUE(world_.run_until([&] { return node(place).counters().gaps_closed > 0; }, 60'000'000));
+  lose_and_repair(place);
   world_.cluster.cut_power(place);
   stop_others(place);
   world_.cluster.start(place);
@@ -108,8 +111,7 @@ TEST_F(Repair, what_was_repaired_and_lost_again_is_found_by_the_scrub) {
   settle();
   const std::size_t place = follower();
   const std::uint64_t moved_from = node(place).journal().bytes_used();
-  damage(place, 8 * block_bytes, 10 * block_bytes);
-  ASSERT_TRUE(world_.run_until([&] { return node(place).counters().gaps_closed > 0; }, 60'000'000));
+  lose_and_repair(place);
   const std::uint64_t moved_to = node(place).journal().bytes_used();
   append(10);
   settle();
@@ -131,8 +133,7 @@ TEST_F(Repair, what_is_trimmed_but_kept_is_fetched_from_a_peer) {
   trim(50);
   settle();
   const std::size_t place = follower();
-  damage(place, 8 * block_bytes, 10 * block_bytes);
-  ASSERT_TRUE(world_.run_until([&] { return node(place).counters().gaps_closed > 0; }, 60'000'000));
+  lose_and_repair(place);
   EXPECT_GE(node(place).status().records_repaired, 9U);
 }
 
