@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -47,10 +48,8 @@ INSTANTIATE_TEST_SUITE_P(Kinds, LinkTest,
 
 bool has_left_a_socket() {
   const std::string prefix = "synod-" + std::to_string(::getpid()) + "-";
-  for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::temp_directory_path())) {
-    if (entry.path().filename().string().starts_with(prefix)) return true;
-  }
-  return false;
+  const std::filesystem::directory_iterator files(std::filesystem::temp_directory_path());
+  return std::ranges::any_of(files, [&](const auto& file) { return file.path().filename().string().starts_with(prefix); });
 }
 
 // An attach that ends in vain must wake itself first, and its peer's half may be there already.
