@@ -161,6 +161,7 @@ class Node {
   void finish_page();
   void keep_gaps();
   void add_gap(const storage::Gap& gap);
+  void drop_readable_gaps();
   void begin_sweep();
   [[nodiscard]] bool lies_in_gap(const storage::Location& location) const;
   [[nodiscard]] bool sweep_page(std::uint64_t page);
@@ -208,7 +209,11 @@ class Node {
   Transfer transfer_;
   storage::CheckpointReader base_reader_;  // of the state to be served
   storage::Scrub scrub_;
-  FixedVector<storage::Gap, 16> gaps_;         // not closed yet
+  struct OpenGap {
+    storage::Gap gap;
+    std::uint64_t pass = 0;  // of the scrub, the last that saw it
+  };
+  FixedVector<OpenGap, 16> gaps_;              // not closed yet
   FixedVector<storage::Location, 16> healed_;  // closed; to be swept because the scrub came by
   std::optional<std::uint64_t> moved_by_;      // the block up to which everything that lay in the gaps lies elsewhere again
   std::uint64_t sweep_page_ = 0;

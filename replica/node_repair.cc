@@ -74,6 +74,7 @@ void Node::finish_page() {
 
 void Node::keep_gaps() {
   if (const auto gap = scrub_.step(now_us_); gap && !closing_) add_gap(*gap);
+  if (!closing_) drop_readable_gaps();
   if (const auto healed = scrub_.take_healed(); healed && !healed_.full()) {
     healed_.push_back(*healed);
     begin_sweep();
@@ -96,14 +97,30 @@ Slot Node::first_wanted() const {
 }
 
 void Node::add_gap(const storage::Gap& gap) {
-  for (const storage::Gap& known : gaps_) {
-    if (known.offset == gap.offset) return;
+  const std::uint64_t pass = scrub_.progress().passes;
+  for (OpenGap& known : gaps_) {
+    if (known.gap.offset != gap.offset) continue;
+    known.pass = pass;
+    return;
   }
   // More than fit are found again by the next pass.
-  if (!gaps_.full()) gaps_.push_back(gap);
+  if (!gaps_.full()) gaps_.push_back({gap, pass});
   gap_found_us_ = now_us_;
   moved_by_.reset();
   begin_sweep();
+}
+
+// What a whole pass of the scrub has come by without seeing can be read again. What the peers were asked for may lie there after
+// all; whoever misses it asks again.
+void Node::drop_readable_gaps() {
+  const std::uint64_t passes = scrub_.progress().passes;
+  for (std::size_t i = gaps_.size(); i-- > 0;) {
+    if (passes < gaps_[i].pass + 2) continue;
+    gaps_[i] = gaps_[gaps_.size() - 1];
+    gaps_.pop_back();
+    repairs_.forget();
+    begin_sweep();
+  }
 }
 
 void Node::begin_sweep() {
@@ -115,7 +132,7 @@ void Node::begin_sweep() {
 // it.
 bool Node::lies_in_gap(const storage::Location& location) const {
   if (location.offset == 0) return false;
-  const auto is_in_gap = [&](const storage::Gap& gap) { return journal_->lies_in(gap, location.offset); };
+  const auto is_in_gap = [&](const OpenGap& open) { return journal_->lies_in(open.gap, location.offset); };
   const auto is_in_healed = [&](const storage::Location& healed) {
     return location.offset >= healed.offset && location.offset < healed.offset + healed.bytes;
   };
@@ -167,7 +184,7 @@ void Node::close_gaps() {
     closing_ = false;
     return;
   }
-  if (journal_->heal(gaps_[gaps_.size() - 1])) ++counters_.gaps_closed;
+  if (journal_->heal(gaps_[gaps_.size() - 1].gap)) ++counters_.gaps_closed;
   gaps_.pop_back();
 }
 

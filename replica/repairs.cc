@@ -82,4 +82,9 @@ void Repairs::trim(Slot first) {
   if (page_ && first_of_page(page_->page) < first) page_.reset();
 }
 
+void Repairs::forget() {
+  slots_.clear();
+  page_.reset();
+}
+
 }  // namespace synod::replica

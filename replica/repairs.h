@@ -37,7 +37,6 @@ class Repairs {
   // False: another page is being built.
   bool ask_page(std::uint64_t page, Lsn base, wire::Chain chain);
   [[nodiscard]] bool is_idle() const { return slots_.empty() && !page_; }
-  [[nodiscard]] std::size_t waiting() const { return slots_.size() + (page_ ? 1 : 0); }
 
   // The range to be asked for now, of the member whose turn it is; nothing if it is too early.
   struct Question {
@@ -64,6 +63,7 @@ class Repairs {
   void drop_page(bool is_repaired);
   // Slots below are not needed any more.
   void trim(Slot first);
+  void forget();  // everything
 
   [[nodiscard]] const RepairCounters& counters() const { return counters_; }
 
