@@ -1,0 +1,111 @@
+// What the data plane costs a core, end to end: a diskless cluster in a box and its client take turns on one thread, so nothing
+// here waits for another core. `box_bench` takes Google Benchmark's flags; instructions can be counted with callgrind.
+#include <benchmark/benchmark.h>
+
+#include <memory>
+#include <vector>
+
+#include "base/per_entry.h"
+#include "bench/link.h"
+#include "dataplane/clock.h"
+#include "dataplane/eal.h"
+#include "replica/box.h"
+#include "replica/config.h"
+
+namespace synod::bench {
+namespace {
+
+constexpr std::size_t replicas = 3;
+constexpr std::size_t payload_bytes = 128;
+constexpr std::uint64_t patience_us = 5'000'000;
+
+class Cluster {
+ public:
+  [[nodiscard]] static Result<std::unique_ptr<Cluster>> make(std::size_t in_flight, std::size_t entries_per_packet) {
+    if (auto started = dataplane::start_eal({}); !started) return std::unexpected(started.error());
+    replica::BoxOptions options;
+    options.replicas = replicas;
+    options.data = replica::data_memory;
+    options.memory_bytes = 512U << 20;
+    options.touch_memory = true;
+    options.client_links = true;
+    options.trace = true;
+    auto box = replica::Box::make(options);
+    if (!box) return std::unexpected(box.error());
+    return std::make_unique<Cluster>(*std::move(box), in_flight, entries_per_packet);
+  }
+
+  Cluster(std::unique_ptr<replica::Box> box, std::size_t in_flight, std::size_t entries_per_packet)
+      : box_(std::move(box)),
+        link_(ways(), {.in_flight = in_flight, .payload_bytes = payload_bytes, .entries_per_packet_max = entries_per_packet}) {}
+
+  bool pass() { return box_->poll_once(dataplane::now_us()); }
+  // Appends as many entries as may be in flight, and waits for them. False: no answer came.
+  bool append(std::size_t entries) {
+    const std::uint64_t deadline_us = dataplane::now_us() + patience_us;
+    std::size_t taken = 0;
+    std::vector<Finished>& finished = finished_;
+    finished.resize(entries);
+    for (std::size_t done = 0; done < entries;) {
+      const std::uint64_t now_ns = dataplane::now_ns();
+      while (taken < entries && link_.try_append(0, number_, payload_, 0, now_ns)) ++taken, ++number_;
+      link_.turn(now_ns);
+      pass();
+      done += link_.take_finished(finished);
+      if (now_ns / 1000 > deadline_us) return false;
+    }
+    return true;
+  }
+
+ private:
+  [[nodiscard]] Ways ways() const {
+    Ways ways{.cluster = "synod", .ports = {}, .peers = {}};
+    for (std::size_t place = 0; place < box_->size(); ++place) {
+      const dataplane::Link& link = box_->client_link(place);
+      ways.ports.push_back(link.b().port);
+      ways.peers.push_back({.id = ReplicaId(static_cast<std::uint16_t>(place + 1)),
+                            .route = {.port = static_cast<std::uint8_t>(place), .endpoint = link.a().at}});
+    }
+    return ways;
+  }
+
+  std::unique_ptr<replica::Box> box_;
+  Link link_;
+  std::vector<std::byte> payload_ = std::vector<std::byte>(payload_bytes);
+  std::vector<Finished> finished_;
+  std::uint64_t number_ = 0;
+};
+
+std::unique_ptr<Cluster> make_cluster(benchmark::State& state, std::size_t in_flight, std::size_t entries_per_packet) {
+  auto cluster = Cluster::make(in_flight, entries_per_packet);
+  if (!cluster) return state.SkipWithError(cluster.error().text.c_str()), nullptr;
+  if (!(*cluster)->append(in_flight)) return state.SkipWithError("the cluster takes no appends"), nullptr;
+  return *std::move(cluster);
+}
+
+// All nodes once, with nothing to do: what everything that comes waits for.
+void idle_pass(benchmark::State& state) {
+  const auto cluster = make_cluster(state, 1, 1);
+  if (cluster == nullptr) return;
+  for (auto _ : state) cluster->pass();
+}
+BENCHMARK(idle_pass)->Iterations(1'000'000);
+
+// entries: in flight at once, and then none; per_packet: entries that may share a packet (0: as many as fit).
+void append(benchmark::State& state) {
+  const auto entries = static_cast<std::size_t>(state.range(0));
+  const auto cluster = make_cluster(state, entries, static_cast<std::size_t>(state.range(1)));
+  if (cluster == nullptr) return;
+  const PerEntry per_entry;
+  for (auto _ : state) {
+    if (!cluster->append(entries)) return state.SkipWithError("an append had no answer");
+  }
+  per_entry.report(state, entries, payload_bytes);
+}
+BENCHMARK(append)->ArgNames({"entries", "per_packet"})->Args({1, 1})->Iterations(50'000);
+BENCHMARK(append)->ArgNames({"entries", "per_packet"})->Args({64, 1})->Args({1024, 0})->Iterations(2'000);
+
+}  // namespace
+}  // namespace synod::bench
+
+BENCHMARK_MAIN();
