@@ -89,6 +89,7 @@ bool Messenger::send_piece(PortEntry& port, Endpoint to, wire::PacketHeader& hea
   header.header_checksum = crc32c(bytes_of(header));
   store(packet, header);
   port.ref.send(to, header_bytes + length);
+  has_sent_ = true;
   ++counters_.packets_sent;
   return true;
 }
@@ -126,6 +127,7 @@ bool Messenger::accept_packet(std::uint8_t port, const Packet& packet) {
 }
 
 void Messenger::flush() {
+  if (!std::exchange(has_sent_, false)) return;
   for (PortEntry& port : ports_) port.ref.flush();
 }
 

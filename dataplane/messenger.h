@@ -129,6 +129,7 @@ class Messenger {
   std::array<Packet, burst_packets_max> burst_;
   Message message_;
   bool polling_ = false;
+  bool has_sent_ = false;  // since the last flush
 };
 
 }  // namespace synod::dataplane

@@ -91,8 +91,10 @@ Result<> Box::link_nodes(const BoxOptions& options) {
 
 bool Box::poll_once(std::uint64_t now_us) {
   bool worked = false;
-  for (const auto& node : nodes_) worked = node->poll_once(now_us) || worked;
-  for (const auto& node : nodes_) node->flush();
+  for (const auto& node : nodes_) {
+    worked = node->poll_once(now_us) || worked;
+    node->flush();  // the next one has it at once
+  }
   for (const auto& node : nodes_) node->submit();
   return worked;
 }

@@ -51,7 +51,7 @@ class Box {
   // One for each node, if asked for.
   [[nodiscard]] std::span<const std::unique_ptr<StageTrace>> traces() const { return traces_; }
 
-  // All nodes once: poll all, flush all, submit all.
+  // All nodes once: poll and flush each, then submit all.
   bool poll_once(std::uint64_t now_us);
   void run(dataplane::IdlePolicy idle, const std::atomic<bool>& stop);
 

@@ -200,25 +200,36 @@ void Node::set_route(ReplicaId peer, const dataplane::Route& route) {
 
 bool Node::poll_once(std::uint64_t now_us) {
   now_us_ = now_us;
+  room_.reset();
   if (started_us_ == 0) started_us_ = now_us;
-  if (now_us - checked_us_ >= check_interval_us) {
-    engine_.check_now();
-    checked_us_ = now_us;
+  const std::size_t packets = messenger_.poll([this](const dataplane::Message& message) { on_message(message); });
+  const bool completed = journal_->collect();
+  const bool has_news = packets > 0 || completed;
+  if (has_news || reads_.are_waiting() || now_us - turned_us_ >= options_.turn_interval_us) take_turn();
+  return has_news || (!failed_ && !journal_->idle());
+}
+
+void Node::on_message(const dataplane::Message& message) {
+  // What a process of an older or newer version, or anybody else, sends must not reach the wrong half.
+  if (wire::is_client_message(message.header.type)) {
+    on_client(message);
+  } else {
+    on_peer(message);
   }
-  takes_appends_ = engine_.is_leader() && has_room_for_appends();
-  const std::size_t packets = messenger_.poll([this](const dataplane::Message& message) {
-    // What a process of an older or newer version, or anybody else, sends must not reach the wrong half.
-    if (wire::is_client_message(message.header.type)) {
-      on_client(message);
-    } else {
-      on_peer(message);
-    }
-  });
-  const PersistNumber before = journal_->durable();
+}
+
+void Node::take_turn() {
+  turned_us_ = now_us_;
+  has_turned_ = true;
+  room_.reset();
+  if (now_us_ - checked_us_ >= check_interval_us) {
+    engine_.check_now();
+    checked_us_ = now_us_;
+  }
   poll_journal();
   effects_.clear();
   grant(effects_);
-  engine_.on_tick(now_us, effects_);
+  engine_.on_tick(now_us_, effects_);
   carry_out();
   note_stall();
   retain();
@@ -228,12 +239,12 @@ bool Node::poll_once(std::uint64_t now_us) {
   answer_tails();
   upkeep();
   reads_.start(durable_slot(), first_readable(), log_.tail(), engine_.promised(), engine_.commit());
-  return packets > 0 || journal_->durable() != before || (!failed_ && !journal_->idle());
+  takes_appends_ = engine_.is_leader() && has_room_for_appends();
 }
 
 void Node::poll_journal() {
-  const PersistNumber durable =
-      journal_->poll([this](const storage::ReadResult& result) { reads_.on_read(result, log_.tail()); });
+  journal_->take_reads([this](const storage::ReadResult& result) { reads_.on_read(result, log_.tail()); });
+  const PersistNumber durable = journal_->durable();
   index_->set_durable(durable);
   if (is_traced()) trace_durable(durable);
   engine_.on_durable(engine_durable(durable), journal_->told_sequence());
@@ -273,12 +284,15 @@ void Node::say(const std::string& what) const {
   if (options_.say) options_.say(fmt::format("replica {}: {}", options_.self.value(), what));
 }
 
-void Node::grant(consensus::Effects& effects) const {
+void Node::grant(consensus::Effects& effects) {
+  if (!room_) {
+    room_ = Room{.for_vote = journal_->can_stage(wire::RecordKind::accepted, journal_->largest_body()),
+                 .for_control = journal_->can_stage(wire::RecordKind::promise, members_max * sizeof(wire::MemberUuid))};
+  }
   // One record a call, of the largest size, if the journal can take it; heartbeats and learning go on without.
-  const bool may_stage = !failed_ && !installing_from_ && index_->unstaged() < SlotIndex::unstaged_max;
-  effects.votes_max = may_stage && journal_->can_stage(wire::RecordKind::accepted, journal_->largest_body()) ? 1 : 0;
-  effects.controls_max =
-      !failed_ && journal_->can_stage(wire::RecordKind::promise, members_max * sizeof(wire::MemberUuid)) ? 1 : 0;
+  const bool may_vote = !failed_ && !installing_from_ && index_->unstaged() < SlotIndex::unstaged_max;
+  effects.votes_max = may_vote && room_->for_vote ? 1 : 0;
+  effects.controls_max = !failed_ && room_->for_control ? 1 : 0;
 }
 
 void Node::propose_batch() {
@@ -338,7 +352,7 @@ void Node::on_peer(const dataplane::Message& message) {
 }
 
 void Node::submit() {
-  journal_->flush(watermarks());
+  if (std::exchange(has_turned_, false)) journal_->flush(watermarks());
   journal_->submit();
 }
 

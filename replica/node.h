@@ -6,7 +6,11 @@
 //   3. time       one tick
 //   4. intake     what this poll brought becomes one slot; then the engine is pumped until it is drained, its effects carried out
 //   5. upkeep     pages of the index, checkpoints, trims, repairs: what the journal needs and nobody waits for
-//   6. (the caller) flush: packets leave; submit: one system call for the disk. In a box: poll all nodes, flush all, submit all
+//   6. (the caller) flush: packets leave; submit: one system call for the disk. In a box: poll and flush each node, then submit
+//   all
+//
+// Steps 2 to 5 are one turn. A poll that brought nothing has no turn, but for one every turn_interval_us: time alone brings
+// little on.
 //
 // Thread: one, pinned by the caller. No heap after open. Faults are counted; a failed disk stops voting and is reported by
 // status.
@@ -51,6 +55,7 @@ struct NodeOptions {
   consensus::Timeouts timeouts;
   storage::JournalLimits journal;
   std::size_t window_slots = window_slots_max;
+  std::uint64_t turn_interval_us = 20;  // far below every timeout
   RetentionOptions retention;
   std::uint64_t seed = 0;
   storage::ScrubOptions scrub;
@@ -123,13 +128,15 @@ class Node {
   [[nodiscard]] static Result<> check_members(const Parts& parts, const NodeOptions& options);
 
   // node.cc: the loop
+  void take_turn();
+  void on_message(const dataplane::Message& message);
   void poll_journal();
   void trace_durable(PersistNumber durable);
   void note_stall();
   void propose_batch();
   void retain();
   void drain();
-  void grant(consensus::Effects& effects) const;
+  void grant(consensus::Effects& effects);
   void on_peer(const dataplane::Message& message);
   void on_client(const dataplane::Message& message);
 
@@ -271,11 +278,18 @@ class Node {
   std::uint64_t now_s_ = 0;
   std::uint64_t now_us_ = 0;
   std::uint64_t started_us_ = 0;
+  std::uint64_t turned_us_ = 0;
   std::uint64_t checked_us_ = 0;
   std::uint64_t retained_us_ = 0;
   bool failed_ = false;
   bool is_stalled_ = false;
-  bool takes_appends_ = false;  // looked at once a poll
+  bool takes_appends_ = false;  // looked at once a turn
+  struct Room {
+    bool for_vote = false;  // of the largest size
+    bool for_control = false;
+  };
+  std::optional<Room> room_;  // in the journal; to be looked at again once something was staged, or completed, or submitted
+  bool has_turned_ = false;   // since the last submit
   NodeCounters counters_;
 };
 

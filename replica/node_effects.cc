@@ -33,6 +33,7 @@ void Node::persist(const consensus::Persist& record) {
     header.body_checksum = record.value.checksum;
   }
   header.body_bytes = static_cast<std::uint32_t>(body.size());
+  room_.reset();
   const storage::Journal::Staged staged = journal_->stage(wire::seal(header), body);
   const bool is_value = record.kind == wire::RecordKind::accepted || record.kind == wire::RecordKind::chosen;
   if (is_value) staged_[record.slot.value() % staged_.size()] = staged;

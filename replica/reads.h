@@ -43,6 +43,8 @@ class Reads {
   // A peer's catch-up. What does not fit, or has no way back yet, is dropped; the peer asks again.
   void serve(const consensus::Serve& serve);
 
+  // Whether there is something to start, whatever comes in meanwhile.
+  [[nodiscard]] bool are_waiting() const { return !clients_.empty() || !serves_.empty(); }
   // Starts reads while there is room. `durable_slot`: records up to there can be read.
   void start(Slot durable_slot, Lsn first, Lsn tail, Ballot ballot, Slot commit);
   void on_read(const storage::ReadResult& result, Lsn tail);

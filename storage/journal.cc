@@ -210,14 +210,17 @@ void Journal::State::finish(const Completion& completion) {
   CHECK(false);
 }
 
-void Journal::State::collect() {
+bool Journal::State::collect() {
   ++polls;
+  bool any = false;
   std::array<Completion, 16> finished;
   while (operations_in_flight > 0) {
     const std::size_t count = device.poll(finished);
     for (std::size_t i = 0; i < count; ++i) finish(finished[i]);
-    if (count < finished.size()) return;
+    any = any || count > 0;
+    if (count < finished.size()) break;
   }
+  return any;
 }
 
 void Journal::State::wait_for_block(std::uint64_t sequence) {
@@ -310,8 +313,8 @@ void Journal::submit() {
   if (state_->operations_in_flight > 0) state_->device.submit();
 }
 
-void Journal::collect() {
-  state_->collect();
+bool Journal::collect() {
+  return state_->collect();
 }
 
 PersistNumber Journal::durable() const {

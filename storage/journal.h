@@ -192,11 +192,18 @@ class Journal {
   // loop, also when nothing was staged: the kernel may have refused the last one.
   void submit();
 
-  // Collects completions. Returns durable(). Calls `on_read` for each finished read.
+  // Collects completions. False: nothing was completed since the last time.
+  bool collect();
+  // Calls `on_read` for each read that was collected.
+  template <class OnRead>
+  void take_reads(OnRead&& on_read) {
+    while (const auto result = next_read_result()) on_read(*result);
+  }
+  // Both. Returns durable().
   template <class OnRead>
   PersistNumber poll(OnRead&& on_read) {
     collect();
-    while (const auto result = next_read_result()) on_read(*result);
+    take_reads(on_read);
     return durable();
   }
 
@@ -294,7 +301,6 @@ class Journal {
   friend class CheckpointReader;
   struct State;
   explicit Journal(std::unique_ptr<State> state);
-  void collect();
   [[nodiscard]] std::optional<ReadResult> next_read_result();
 
   std::unique_ptr<State> state_;

@@ -192,7 +192,7 @@ struct Journal::State {
   void send(Block& sent);
   void finish_write(std::uint64_t sequence, std::int32_t error);
   void finish(const Completion& completion);
-  void collect();
+  bool collect();
   void wait_for_block(std::uint64_t sequence);
   void begin_aside(std::span<const std::uint64_t> offsets);
   void write_aside();
