@@ -80,6 +80,17 @@ TEST_F(Repair, a_record_that_a_reader_finds_damaged_is_fetched_from_a_peer) {
   EXPECT_GT(node(place).status().records_repaired, 0U);
 }
 
+// Every checksum is right in what lies there now, but it is another slot's.
+TEST_F(Repair, what_a_misdirected_write_has_overwritten_is_not_read_but_repaired) {
+  append(60);
+  settle();
+  const std::size_t place = follower();
+  const MutableBytes sectors = world_.cluster.disk(place).sectors().subspan(storage::segments_offset);
+  copy(sectors.subspan(8 * block_bytes), sectors.subspan(30 * block_bytes, 10 * block_bytes));
+  for (std::uint64_t lsn = 0; lsn < 60; ++lsn) expect_readable(place, lsn);
+  EXPECT_GT(node(place).status().records_repaired, 0U);
+}
+
 TEST_F(Repair, the_scrub_finds_damage_that_nobody_reads_and_the_chain_is_whole_again) {
   append(60);
   settle();
