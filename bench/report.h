@@ -41,6 +41,8 @@ struct Run {
   [[nodiscard]] double entries_per_packet() const;
   // No send was missed, nobody was told to wait: the cluster keeps up with an open loop.
   [[nodiscard]] bool keeps_up() const;
+  // All was sent and answered, if up to one in a hundred late: what a machine allows that is paused now and then.
+  [[nodiscard]] bool nearly_keeps_up() const;
 };
 
 // What a load saw of the leader's death.

@@ -59,7 +59,7 @@ void Workload::submit(std::uint64_t now_ns) {
   std::size_t tries = clients;
   for (std::size_t i = 0; i < submits_per_turn && tries > 0; ++i) {
     const std::uint64_t intended_ns = arrivals_.is_open() ? arrivals_.next_ns() : now_ns;
-    if (intended_ns > now_ns) return;
+    if (intended_ns > now_ns || intended_ns >= end_ns_) return;
     if (submit_one(next_client_, intended_ns, now_ns)) {
       if (now_ns - intended_ns > late_ns_max && intended_ns >= measure_ns_) ++result_.late_sends;
       arrivals_.advance();
@@ -177,9 +177,10 @@ WorkloadResult Workload::run(std::vector<std::uint64_t>& numbers) {
   measure_ns_ = end_ns_ = never_ns;
   heard_ns_ = begin_ns_;
   std::uint64_t now_ns = begin_ns_;
-  while (now_ns < end_ns_ || in_flight_ > 0) {
+  for (bool is_over = false; !is_over || in_flight_ > 0;) {
     if (measure_ns_ == never_ns) watch_warmup(now_ns);
-    if (now_ns < end_ns_) submit(now_ns);
+    if (!is_over) submit(now_ns);  // also once behind the end: what was due in the instant before it is not missed
+    is_over = now_ns >= end_ns_;
     const bool came = appender_.turn(now_ns);
     now_ns = dataplane::now_ns();
     complete(now_ns);
