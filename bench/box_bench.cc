@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/per_entry.h"
-#include "bench/link.h"
+#include "bench/target.h"
 #include "dataplane/eal.h"
 #include "replica/box.h"
 #include "replica/config.h"
@@ -37,7 +37,8 @@ class Cluster {
 
   Cluster(std::unique_ptr<replica::Box> box, std::size_t in_flight, std::size_t entries_per_packet)
       : box_(std::move(box)),
-        link_(ways(), {.in_flight = in_flight, .payload_bytes = payload_bytes, .entries_per_packet_max = entries_per_packet}),
+        link_(ways_to(*box_, "synod"),
+              {.in_flight = in_flight, .payload_bytes = payload_bytes, .entries_per_packet_max = entries_per_packet}),
         finished_(in_flight) {}
 
   void pass() { box_->poll_once(++passes_); }
@@ -59,17 +60,6 @@ class Cluster {
   }
 
  private:
-  [[nodiscard]] Ways ways() const {
-    Ways ways{.cluster = "synod", .ports = {}, .peers = {}};
-    for (std::size_t place = 0; place < box_->size(); ++place) {
-      const dataplane::Link& link = box_->client_link(place);
-      ways.ports.push_back(link.b().port);
-      ways.peers.push_back({.id = ReplicaId(static_cast<std::uint16_t>(place + 1)),
-                            .route = {.port = static_cast<std::uint8_t>(place), .endpoint = link.a().at}});
-    }
-    return ways;
-  }
-
   std::unique_ptr<replica::Box> box_;
   Link link_;
   std::vector<std::byte> payload_ = std::vector<std::byte>(payload_bytes);

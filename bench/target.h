@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "bench/link.h"
 #include "bench/options.h"
+#include "replica/box.h"
 #include "replica/stage_trace.h"
 
 namespace synod::bench {
@@ -40,6 +41,8 @@ struct TargetOptions {
   std::uint64_t capacity_bytes = 0;
 };
 
+// The client's ends of a box that was made with links for clients.
+[[nodiscard]] Ways ways_to(const replica::Box& box, const std::string& cluster);
 // All replicas on the replica core of this process. The EAL runs.
 [[nodiscard]] Result<std::unique_ptr<Target>> start_box(const TargetOptions& options);
 // A process for each replica, started here; configurations and logs go to `directory` too.

@@ -8,7 +8,6 @@
 #include "bench/target.h"
 #include "dataplane/eal.h"
 #include "dataplane/lcore.h"
-#include "replica/box.h"
 #include "replica/config.h"
 #include "storage/format.h"
 
@@ -51,16 +50,7 @@ class BoxTarget final : public Target {
     return started_;
   }
 
-  Ways ways() override {
-    Ways ways{.cluster = options_.options.cluster, .ports = {}, .peers = {}};
-    for (std::size_t place = 0; place < box_->size(); ++place) {
-      const dataplane::Link& link = box_->client_link(place);
-      ways.ports.push_back(link.b().port);
-      ways.peers.push_back({.id = ReplicaId(static_cast<std::uint16_t>(place + 1)),
-                            .route = {.port = static_cast<std::uint8_t>(place), .endpoint = link.a().at}});
-    }
-    return ways;
-  }
+  Ways ways() override { return ways_to(*box_, options_.options.cluster); }
   [[nodiscard]] std::string port() const override { return dataplane::description(options_.options.links()); }
   [[nodiscard]] std::string device() const override { return device_; }
   [[nodiscard]] bool device_stable() const override { return stable_; }
@@ -111,6 +101,17 @@ class BoxTarget final : public Target {
 };
 
 }  // namespace
+
+Ways ways_to(const replica::Box& box, const std::string& cluster) {
+  Ways ways{.cluster = cluster, .ports = {}, .peers = {}};
+  for (std::size_t place = 0; place < box.size(); ++place) {
+    const dataplane::Link& link = box.client_link(place);
+    ways.ports.push_back(link.b().port);
+    ways.peers.push_back({.id = ReplicaId(static_cast<std::uint16_t>(place + 1)),
+                          .route = {.port = static_cast<std::uint8_t>(place), .endpoint = link.a().at}});
+  }
+  return ways;
+}
 
 Result<std::unique_ptr<Target>> start_box(const TargetOptions& options) {
   auto target = std::make_unique<BoxTarget>(options);
