@@ -43,7 +43,7 @@ class Cluster {
 
   void pass() { box_->poll_once(++passes_); }
   void elect() {
-    while (!box_->node(0).engine().leader().value()) pass();
+    while (box_->node(0).engine().leader() == ReplicaId{}) pass();
   }
   [[nodiscard]] std::uint64_t passes() const { return passes_; }
   // As many as may be in flight. False: no answer came.

@@ -43,7 +43,7 @@ bool Repairs::wants(Slot slot) const {
 }
 
 void Repairs::repaired(Slot slot) {
-  const auto found = std::ranges::find(slots_, slot);
+  auto* const found = std::ranges::find(slots_, slot);
   CHECK(found != slots_.end());
   *found = slots_[slots_.size() - 1];
   slots_.pop_back();
