@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <pthread.h>
 
+#include <algorithm>
+#include <string_view>
 #include <thread>
 
 #include "bench/ladder.h"
@@ -20,6 +22,8 @@ constexpr double warmup_seconds_least = 0.5;
 constexpr double warmup_seconds_most = 5;
 constexpr double stage_seconds = 1;
 constexpr std::uint64_t room_wait_us = 2'000'000;
+
+constexpr std::string_view unsettled = "the rate had not settled when the warm-up ended";
 
 double warmup_seconds(double seconds) {
   return std::min(warmup_seconds_least, seconds / 4);
@@ -119,7 +123,10 @@ Result<Run> Loads::run(const WorkloadOptions& workload) {
     report_.notes.push_back(
         fmt::format("the journal was full after {:.1f} s: choose fewer --seconds, or more space", run.result.seconds));
   }
-  if (!run.result.settled) report_.notes.emplace_back("the rate had not settled when the warm-up ended");
+  // Once, however many loads it is true of.
+  if (!run.result.settled && std::ranges::find(report_.notes, unsettled) == report_.notes.end()) {
+    report_.notes.emplace_back(unsettled);
+  }
   if (run.result.unsent > 0) {
     report_.notes.push_back(
         fmt::format("{} appends were due and never sent: the rate is beyond what this cluster takes; "
