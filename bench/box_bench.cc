@@ -43,7 +43,7 @@ class Cluster {
 
   void pass() { box_->poll_once(++passes_); }
   void elect() {
-    while (box_->node(0).engine().leader() == ReplicaId{}) pass();
+    while (box_->node(0).engine().leader() == ReplicaId{} && passes_ < patience_us) pass();
   }
   [[nodiscard]] std::uint64_t passes() const { return passes_; }
   // As many as may be in flight. False: no answer came.
