@@ -68,7 +68,12 @@ class FileSystem:
         run("losetup", "--set-capacity", self.device)
 
     def close(self):
-        run("umount", self.mount, check=False)
+        """A killed process is gone before its io_uring lets go of its files: until then the file system is busy."""
+        deadline = time.monotonic() + 40
+        while run("umount", self.mount, check=False).returncode != 0:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{self.mount} stays mounted: {run('umount', self.mount, check=False).stderr.strip()}")
+            time.sleep(0.05)
         run("losetup", "--detach", self.device, check=False)
 
 
