@@ -56,7 +56,11 @@ bool Link::turn(std::uint64_t now_ns) {
     if (call.waiting()) call.on_tick(messenger_, session().leader(), now_us);
   }
   messenger_.flush();
-  return messenger_.poll([&](const dataplane::Message& message) { deliver(message, now_us); }) > 0;
+  const std::size_t packets = messenger_.poll([&](const dataplane::Message& message) { deliver(message, now_us); });
+  for (const dataplane::Route& route : messenger_.refused()) {
+    for (const auto& end : ends_) end->session.on_refused(route, now_us);
+  }
+  return packets > 0;
 }
 
 void Link::deliver(const dataplane::Message& message, std::uint64_t now_us) {

@@ -70,6 +70,7 @@ bool Client::turn() {
     session_.on_message(message, now_us);
   });
   const std::uint64_t now_us = monotonic_us();
+  for (const dataplane::Route& route : messenger_.refused()) session_.on_refused(route, now_us);
   session_.on_tick(messenger_, now_us);
   for (Call& call : status_calls_) call.on_tick(messenger_, session_.leader(), now_us);
   messenger_.flush();

@@ -51,6 +51,10 @@ void LeaderSearch::on_not_leader(ReplicaId from, ReplicaId hint, std::uint64_t n
   }
 }
 
+void LeaderSearch::on_refused(const dataplane::Route& route, std::uint64_t now_us) {
+  if (route == target().route) suspect(now_us);
+}
+
 void LeaderSearch::on_tick(std::uint64_t now_us, bool waiting) {
   if (!waiting) {
     waiting_ = false;
@@ -63,7 +67,10 @@ void LeaderSearch::on_tick(std::uint64_t now_us, bool waiting) {
   }
   const std::uint64_t silence_us_max = settled_ ? limits_.silence_us_max : limits_.probe_us_max;
   const std::uint64_t since_us = std::max(silent_since_us_, ready_us_);
-  if (now_us < since_us + silence_us_max) return;
+  if (now_us >= since_us + silence_us_max) suspect(now_us);
+}
+
+void LeaderSearch::suspect(std::uint64_t now_us) {
   suspect_until_us_[target_] = now_us + limits_.suspect_us;
   move_on(now_us);
 }
@@ -85,7 +92,7 @@ void LeaderSearch::move_on(std::uint64_t now_us) {
     next = candidate;
     break;
   }
-  const std::uint64_t delay_us = limits_.move_delay_us << std::min<std::uint32_t>(moves_in_vain_, 10);
+  const std::uint64_t delay_us = limits_.move_delay_us << std::min<std::uint32_t>(moves_in_vain_ / 2, 10);
   move_to(next, now_us, std::min(delay_us, limits_.move_delay_us_max));
 }
 

@@ -1,6 +1,7 @@
 // Where requests that only a leader can answer go: the search for the leader, without I/O.
 //
-// A target is asked until it answers as a leader (then it is `settled`), says who leads instead, or stays silent for too long.
+// A target is asked until it answers as a leader (then it is `settled`), says who leads instead, stays silent for too long, or
+// its host says that nobody listens there.
 // A silent replica is suspect for a while: hints of others that still name it are not followed, the others are asked in turn
 // until one of them has won its election. Every move counts up `moves()`: whoever waits for an answer compares that number and
 // asks the new target.
@@ -29,7 +30,7 @@ struct LeaderSearchLimits {
   std::uint64_t silence_us_max = 80'000;  // of a leader that owes an answer, before others are asked
   std::uint64_t probe_us_max = 40'000;    // of a replica that has not answered yet
   std::uint64_t suspect_us = 120'000;     // how long hints to a silent replica are not followed
-  std::uint64_t move_delay_us = 1'000;    // before the first move that nobody pointed to; doubles up to
+  std::uint64_t move_delay_us = 1'000;    // before the first move that nobody pointed to; doubles with every second one up to
   std::uint64_t move_delay_us_max = 16'000;
 };
 
@@ -52,6 +53,8 @@ class LeaderSearch {
   void on_leader(ReplicaId from, std::uint64_t now_us);
   // `from` refused with not_leader and named `hint` (0: it knows none).
   void on_not_leader(ReplicaId from, ReplicaId hint, std::uint64_t now_us);
+  // Nobody listens at `route`.
+  void on_refused(const dataplane::Route& route, std::uint64_t now_us);
   // `waiting`: the target owes somebody an answer.
   void on_tick(std::uint64_t now_us, bool waiting);
 
@@ -59,6 +62,7 @@ class LeaderSearch {
   [[nodiscard]] std::size_t index_of(ReplicaId id) const;  // peers_.size(): none
   void move_to(std::size_t index, std::uint64_t now_us, std::uint64_t delay_us);
   void move_on(std::uint64_t now_us);
+  void suspect(std::uint64_t now_us);
 
   LeaderSearchLimits limits_;
   FixedVector<Peer, members_max> peers_;

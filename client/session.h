@@ -122,6 +122,8 @@ class Session {
   [[nodiscard]] std::uint64_t next_request() { return ++request_; }
 
   void on_message(const dataplane::Message& message, std::uint64_t now_us);
+  // Nobody listens at `route` (dataplane::Messenger::refused).
+  void on_refused(const dataplane::Route& route, std::uint64_t now_us) { leader_.on_refused(route, now_us); }
   // Call after every poll of the messenger, and at least every millisecond while anything is unfinished.
   void on_tick(dataplane::Messenger& messenger, std::uint64_t now_us);
 

@@ -96,7 +96,8 @@ struct Effects {
 
 // Time is microseconds of a monotonic clock that the caller reads once per loop.
 struct Timeouts {
-  std::uint64_t heartbeat_us = 20'000;
+  std::uint64_t heartbeat_us = 5'000;
+  std::uint64_t ask_us = 12'000;  // silence before a follower asks its leader whether it is there; again each heartbeat_us
   std::uint64_t election_us_min = 150'000;  // silence before a leader is suspected, randomised between min and max
   std::uint64_t election_us_max = 300'000;
   std::uint64_t campaign_us = 60'000;    // a phase 1 that takes longer is given up; randomised up to twice this

@@ -6,7 +6,7 @@ namespace synod::consensus {
 
 Election::Election(const Timeouts& timeouts, std::uint64_t seed)
     // A process that starts has lost the leader until it hears one: a fresh cluster elects without waiting.
-    : timeouts_(timeouts), prng_(seed), silence_us_(timeouts.election_us_min) {
+    : timeouts_(timeouts), prng_(seed), silence_us_(timeouts.election_us_min), next_ask_us_(timeouts.ask_us) {
   back_off();
 }
 
@@ -23,11 +23,22 @@ std::uint64_t Election::elapse(std::uint64_t now_us) {
 
 void Election::leader_heard() {
   silence_us_ = 0;
+  next_ask_us_ = timeouts_.ask_us;
+  gone_ = false;
   suspecting_ = false;
 }
 
+void Election::leader_gone() {
+  if (gone_ || silence_us_ < timeouts_.ask_us) return;
+  gone_ = true;
+  silence_us_ = std::max(silence_us_, timeouts_.election_us_min);
+  back_off();
+}
+
 void Election::back_off() {
-  timeout_us_ = prng_.between(timeouts_.election_us_min, timeouts_.election_us_max);
+  // Where the leader is known to be gone there is nothing to wait for but another candidate.
+  const std::uint64_t longest_us = gone_ ? timeouts_.election_us_min + timeouts_.heartbeat_us : timeouts_.election_us_max;
+  timeout_us_ = prng_.between(timeouts_.election_us_min, longest_us);
   // The next try comes a random part of the timeout later, however long the silence has been.
   silence_us_ = std::min(silence_us_, timeouts_.election_us_min);
 }

@@ -5,6 +5,10 @@
 // and Ousterhout, "In Search of an Understandable Consensus Algorithm", section 5.2). A replica that has lost the leader first
 // asks whether a phase-1 quorum has lost it too, so that one deaf or restarted replica raises no ballot.
 //
+// Silence alone may be noise, so it must last. Word that the leader's process is gone (its host refuses packets for it, or a
+// fresh process answers in its place) is another matter: behind a short silence it counts as a long one. It may be false, or
+// forged, and what comes of that is an election.
+//
 // Time is credited in ticks, each capped: a machine that was paused for a minute was not silent for a minute.
 #pragma once
 
@@ -29,6 +33,12 @@ class Election {
   void leader_heard();
   // Draws a new timeout, for the next try.
   void back_off();
+
+  // Whether the leader is to be asked if it is there. asked() puts the next time off.
+  [[nodiscard]] bool wants_to_ask() const { return silence_us_ >= next_ask_us_; }
+  void asked() { next_ask_us_ = silence_us_ + timeouts_.heartbeat_us; }
+  // Word has come that it is not. Counts behind a silence that made us ask.
+  void leader_gone();
 
   [[nodiscard]] bool timed_out() const { return silence_us_ >= timeout_us_; }
   // What a Suspect is answered.
@@ -64,6 +74,8 @@ class Election {
   std::uint64_t last_us_ = 0;
   std::uint64_t silence_us_;
   std::uint64_t timeout_us_ = 0;
+  std::uint64_t next_ask_us_;  // of silence
+  bool gone_ = false;          // since the last leader was heard, word came that it is gone
   std::uint64_t campaign_us_ = 0;
   static constexpr std::uint32_t failed_campaigns_max = 8;
 

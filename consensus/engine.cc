@@ -133,6 +133,7 @@ void Engine::handle(std::size_t from, const wire::PeerMessage& message, const wi
 }
 
 void Engine::handle(std::size_t from, const wire::PeerMessage&, const wire::SuspectAnswer& answer, BodyHandle, Effects& effects) {
+  if (answer.lost != 0) leader_gone(configuration_.member(from));  // it has been started again, and leads no more
   if (!election_.suspecting() || answer.lost == 0 || !may_promise()) return;
   election_.also_lost(from);
   if (configuration_.is_phase1_quorum(election_.lost_members())) campaign(effects);
@@ -238,6 +239,10 @@ void Engine::handle(std::size_t from, const wire::PeerMessage& message, const wi
 void Engine::handle(std::size_t, const wire::PeerMessage& message, const wire::Nack& nack, BodyHandle, Effects& effects) {
   if (proposer_.phase() == ProposerPhase::idle || nack.refused != proposer_.ballot() || message.ballot <= nack.refused) return;
   step_down(effects);
+}
+
+void Engine::leader_gone(ReplicaId leader) {
+  if (leader == leader_ && proposer_.phase() == ProposerPhase::idle) election_.leader_gone();
 }
 
 bool Engine::follow(std::size_t from, const wire::PeerMessage& message, Effects& effects) {

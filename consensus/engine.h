@@ -71,6 +71,8 @@ class Engine {
   // stands: for the leader's appends with level `all` (rule 10).
   void on_durable_slot(Slot slot, Lsn first = {});
   void on_tick(std::uint64_t now_us, Effects& effects);
+  // Word came that the process of this member is gone. It may be false: a hint for the election, if it is the leader.
+  void leader_gone(ReplicaId leader);
   // Goes on with work that is ready; true if it should be called again after these effects are carried out.
   [[nodiscard]] bool pump(Effects& effects);
   // The journal failed: this replica votes no more and leads no more; it may still learn and be read.

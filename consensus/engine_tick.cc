@@ -42,6 +42,10 @@ void Engine::tick_identity(Effects& effects) {
 }
 
 void Engine::tick_follower(Effects& effects) {
+  if (leader_ != ReplicaId{} && election_.wants_to_ask()) {
+    election_.asked();
+    send(leader_, highest_seen_, wire::Suspect{}, effects);
+  }
   if (!election_.timed_out() || !may_promise() || is_stalled()) return;
   if (!effects.may_stage_control()) return;
   leader_ = ReplicaId{};

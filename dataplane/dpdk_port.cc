@@ -49,6 +49,7 @@ constexpr std::uint64_t bad_checksum_flags = RTE_MBUF_F_RX_IP_CKSUM_BAD | RTE_MB
 DpdkPort::DpdkPort(std::uint16_t ethdev, const DpdkPortOptions& options, PacketPool& pool, const Setup& setup)
     : ethdev_(ethdev),
       point_to_point_(setup.point_to_point),
+      hears_hangup_(setup.hears_hangup),
       local_(options.local),
       subnet_mask_(options.prefix_bits == 0 ? 0 : ~std::uint32_t{0} << (32 - options.prefix_bits)),
       gateway_(options.gateway),
@@ -75,12 +76,20 @@ std::size_t DpdkPort::receive(std::span<Packet> out) {
   give_back(std::span(received_).first(received_count_));
   const auto wanted = static_cast<std::uint16_t>(std::min(out.size(), burst_packets_max));
   received_count_ = rte_eth_rx_burst(ethdev_, 0, received_.data(), wanted);
-  if (received_count_ == 0) return 0;
+  if (received_count_ == 0) return has_sent_ ? look_at_link(out) : 0;
   for (std::size_t i = 1; i < received_count_; ++i) rte_prefetch0(data_of(received_[i]));
   std::size_t kept = 0;
   for (std::size_t i = 0; i < received_count_; ++i) kept += accept_frame(received_[i], out[kept]) ? 1 : 0;
   counters_.received += kept;
   return kept;
+}
+
+// What was sent to a peer whose process is gone is refused, as a kernel would do it.
+std::size_t DpdkPort::look_at_link(std::span<Packet> out) {
+  has_sent_ = false;
+  if (out.empty() || link_is_up()) return 0;
+  out[0] = {.payload = {}, .from = peer_};
+  return 1;
 }
 
 bool DpdkPort::accept_frame(rte_mbuf* buffer, Packet& packet) {
@@ -166,6 +175,10 @@ void DpdkPort::send(Endpoint to, std::size_t bytes) {
   if (destination == nullptr) [[unlikely]] {
     ++counters_.send_dropped;  // the buffer stays reserved for the next packet
     return;
+  }
+  if (hears_hangup_) {
+    has_sent_ = true;
+    peer_ = to;
   }
   rte_mbuf* const buffer = reserved_;
   reserved_ = nullptr;

@@ -104,8 +104,13 @@ class DpdkPort {
   void send_frame(std::size_t bytes_max, Write write);
   void queue(rte_mbuf* buffer);
 
+  std::size_t look_at_link(std::span<Packet> out);
+
   std::uint16_t ethdev_;
   bool point_to_point_;
+  bool hears_hangup_;
+  bool has_sent_ = false;  // since the link was looked at; where hangups are heard
+  Endpoint peer_;          // that it was sent to
   Endpoint local_;
   std::uint32_t subnet_mask_;
   std::uint32_t gateway_;

@@ -21,9 +21,18 @@ std::string device_name(const std::string& device) {
   return device.substr(0, device.find(','));
 }
 
-bool only_one_peer(const std::string& device) {
-  constexpr std::array<std::string_view, 4> prefixes = {"net_vhost", "eth_vhost", "net_memif", "net_ring"};
+template <std::size_t count>
+bool is_one_of(const std::string& device, const std::array<std::string_view, count>& prefixes) {
   return std::ranges::any_of(prefixes, [&](std::string_view prefix) { return device.starts_with(prefix); });
+}
+
+bool only_one_peer(const std::string& device) {
+  return is_one_of<4>(device, {"net_vhost", "eth_vhost", "net_memif", "net_ring"});
+}
+
+// Over a socket to the peer's process.
+bool hears_hangup(const std::string& device) {
+  return is_one_of<4>(device, {"net_vhost", "eth_vhost", "net_memif", "net_virtio_user"});
 }
 
 bool is_point_to_point(const DpdkPortOptions& options) {
@@ -149,6 +158,7 @@ Result<std::unique_ptr<DpdkPort>> DpdkPort::open_ethdev(std::uint16_t ethdev, co
   std::copy_n(mac.addr_bytes, setup.mac.size(), setup.mac.begin());
   setup.point_to_point = is_point_to_point(options);
   if (setup.point_to_point) {
+    setup.hears_hangup = hears_hangup(options.device);
     setup.checksum = UdpChecksum::none;
   } else if ((configuration.txmode.offloads & RTE_ETH_TX_OFFLOAD_UDP_CKSUM) != 0) {
     setup.checksum = UdpChecksum::pseudo_header;

@@ -12,6 +12,7 @@ namespace synod::dataplane {
 struct DpdkPort::Setup {
   Mac mac{};
   bool point_to_point = false;
+  bool hears_hangup = false;  // the link of the one peer goes down when its process dies
   UdpChecksum checksum = UdpChecksum::software;
   std::uint64_t transmit_flags = 0;
 };

@@ -94,7 +94,13 @@ bool Messenger::send_piece(PortEntry& port, Endpoint to, wire::PacketHeader& hea
   return true;
 }
 
+void Messenger::note_refusal(const Route& route) {
+  if (!refused_.full() && std::ranges::find(refused_, route) == refused_.end()) refused_.push_back(route);
+}
+
 bool Messenger::accept_packet(std::uint8_t port, const Packet& packet) {
+  if (packet.is_refusal()) [[unlikely]]
+    return note_refusal({port, packet.from}), false;
   ++counters_.packets_received;
   const auto view = wire::decode_packet(packet.payload);
   if (!view) return drop(view.error()), false;

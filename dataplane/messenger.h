@@ -15,6 +15,7 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/fixed_vector.h"
 #include "base/ids.h"
 #include "dataplane/port.h"
 #include "dataplane/reassembler.h"
@@ -86,6 +87,7 @@ class Messenger {
   std::size_t poll(Handler&& handle) {
     CHECK(!polling_);
     polling_ = true;
+    refused_.clear();
     std::size_t packets = 0;
     for (std::size_t port = 0; port < ports_.size(); ++port) {
       const std::size_t count = ports_[port].ref.receive(burst_);
@@ -97,6 +99,9 @@ class Messenger {
     polling_ = false;
     return packets;
   }
+
+  // Where nobody listens, as the last poll heard (see Packet::is_refusal); some of them, if there were many.
+  [[nodiscard]] std::span<const Route> refused() const { return {refused_.begin(), refused_.size()}; }
 
   // Transmits everything queued on every port.
   void flush();
@@ -117,6 +122,7 @@ class Messenger {
   // Validates one packet; true if message_ is now a whole one.
   bool accept_packet(std::uint8_t port, const Packet& packet);
   bool send_piece(PortEntry& port, Endpoint to, wire::PacketHeader& header, Bytes head, Bytes body);
+  void note_refusal(const Route& route);
   void drop(wire::PacketFault fault) { ++counters_.dropped[static_cast<std::size_t>(fault)]; }
 
   LocalIdentity local_;
@@ -128,6 +134,7 @@ class Messenger {
   MessengerCounters counters_;
   std::array<Packet, burst_packets_max> burst_;
   Message message_;
+  FixedVector<Route, 8> refused_;
   bool polling_ = false;
   bool has_sent_ = false;  // since the last flush
 };

@@ -31,6 +31,11 @@ struct Endpoint {
 struct Packet {
   Bytes payload;
   Endpoint from;
+
+  // Not a packet but word that nobody listens at `from`: its host says so (ICMP port unreachable), or the link to its process is
+  // down. It reaches us behind a packet to there, while a process is gone and its machine is not, on ports that hear such things.
+  // A hint: anybody on the way can forge it.
+  [[nodiscard]] bool is_refusal() const { return payload.data() == nullptr; }
 };
 
 struct PortCounters {

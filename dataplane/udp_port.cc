@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include <arpa/inet.h>
 #include <fmt/format.h>
+#include <linux/errqueue.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -13,6 +15,8 @@
 namespace synod::dataplane {
 
 namespace {
+
+constexpr std::size_t refusals_max = 8;  // taken at a time
 
 sockaddr_in to_socket_address(Endpoint endpoint) {
   sockaddr_in address{};
@@ -33,6 +37,17 @@ void set_buffer(int socket, int forced, int plain, std::size_t bytes) {
   (void)::setsockopt(socket, SOL_SOCKET, plain, &value, sizeof(value));
 }
 
+// Whether a message of the error queue says that nobody listens where its packet went.
+bool is_refusal(msghdr& message) {
+  for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr; part = CMSG_NXTHDR(&message, part)) {
+    if (part->cmsg_level != IPPROTO_IP || part->cmsg_type != IP_RECVERR) continue;
+    sock_extended_err error{};
+    std::memcpy(&error, CMSG_DATA(part), sizeof(error));
+    return error.ee_origin == SO_EE_ORIGIN_ICMP && error.ee_errno == ECONNREFUSED;
+  }
+  return false;
+}
+
 const char* advice(int error) {
   if (error == EADDRINUSE) return "stop the process that uses it, or choose another port";
   if (error == EADDRNOTAVAIL) return "use an address of this machine (see 'ip address'), or 0.0.0.0";
@@ -51,6 +66,8 @@ Result<std::unique_ptr<UdpPort>> UdpPort::open(Endpoint bind, const UdpOptions& 
   if (socket < 0) return fail(fmt::format("cannot make a UDP socket: {}: raise the limit of open files", std::strerror(errno)));
   set_buffer(socket, SO_RCVBUFFORCE, SO_RCVBUF, options.socket_buffer_bytes);
   set_buffer(socket, SO_SNDBUFFORCE, SO_SNDBUF, options.socket_buffer_bytes);
+  const int wanted = 1;
+  (void)::setsockopt(socket, IPPROTO_IP, IP_RECVERR, &wanted, sizeof(wanted));  // without it refusals are not heard
   sockaddr_in address = to_socket_address(bind);
   socklen_t length = sizeof(address);
   if (::bind(socket, reinterpret_cast<const sockaddr*>(&address), length) != 0 ||
@@ -87,15 +104,15 @@ void UdpPort::wire(Burst& burst) const {
 std::size_t UdpPort::receive(std::span<Packet> out) {
   for (std::size_t i = 0; i < received_; ++i) incoming_.headers[i].msg_hdr.msg_namelen = sizeof(sockaddr_in);
   received_ = 0;
-  const auto wanted = static_cast<unsigned>(std::min(out.size(), burst_packets_max));
+  std::size_t kept = has_errors_ ? take_refusals(out.first(std::min(out.size(), refusals_max))) : 0;
+  const auto wanted = static_cast<unsigned>(std::min(out.size() - kept, burst_packets_max));
   const int count = ::recvmmsg(socket_, incoming_.headers.data(), wanted, MSG_DONTWAIT, nullptr);
   if (count < 0) {
-    // An ICMP error that came back for an earlier packet is reported here once.
-    if (errno != EAGAIN && errno != EINTR) ++counters_.send_dropped;
-    return 0;
+    // That an ICMP error came back for an earlier packet is reported here once.
+    if (errno != EAGAIN && errno != EINTR) has_errors_ = true;
+    return kept;
   }
   received_ = static_cast<std::size_t>(count);
-  std::size_t kept = 0;
   for (std::size_t i = 0; i < received_; ++i) {
     const mmsghdr& header = incoming_.headers[i];
     if ((header.msg_hdr.msg_flags & MSG_TRUNC) != 0 || header.msg_hdr.msg_namelen != sizeof(sockaddr_in)) {
@@ -105,7 +122,27 @@ std::size_t UdpPort::receive(std::span<Packet> out) {
     const auto* from = static_cast<const std::byte*>(incoming_.pieces[i].iov_base);
     out[kept++] = {Bytes(from, header.msg_len), to_endpoint(incoming_.addresses[i])};
   }
-  counters_.received += kept;
+  counters_.received += received_;
+  return kept;
+}
+
+std::size_t UdpPort::take_refusals(std::span<Packet> out) {
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    sockaddr_in to{};  // where the packet went that was refused
+    alignas(cmsghdr) std::array<std::byte, 256> control;
+    msghdr message{};
+    message.msg_name = &to;
+    message.msg_namelen = sizeof(to);
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    if (::recvmsg(socket_, &message, MSG_ERRQUEUE | MSG_DONTWAIT) < 0) {
+      has_errors_ = false;
+      break;
+    }
+    ++counters_.send_dropped;
+    if (is_refusal(message)) out[kept++] = {.payload = {}, .from = to_endpoint(to)};
+  }
   return kept;
 }
 
@@ -122,17 +159,21 @@ void UdpPort::send(Endpoint to, std::size_t bytes) {
 
 void UdpPort::flush() {
   std::size_t done = 0;
+  std::size_t failed_at = queued_;
   while (done < queued_) {
     const int count = ::sendmmsg(socket_, &outgoing_.headers[done], static_cast<unsigned>(queued_ - done), MSG_DONTWAIT);
     if (count > 0) {
       counters_.sent += static_cast<std::size_t>(count);
       done += static_cast<std::size_t>(count);
+      has_errors_ = has_errors_ || done < queued_;
     } else if (errno == EAGAIN || errno == ENOBUFS) {
       counters_.send_dropped += queued_ - done;
       break;
-    } else if (errno != EINTR) {
-      ++counters_.send_dropped;  // this one packet: a refusing peer, no route, a message too long for the path
+    } else if (errno != EINTR && std::exchange(failed_at, done) == done) {
+      ++counters_.send_dropped;  // this one packet: no route, or too long for the path
       ++done;
+    } else {
+      has_errors_ = true;  // the error may be of an earlier packet that was refused: this one is tried once more
     }
   }
   queued_ = 0;

@@ -2,7 +2,8 @@
 //
 // Owns its socket and its buffers; one burst of each direction is allocated at open and nothing later. Thread: one.
 // A full socket buffer, a refusing peer or an unreachable network is a counted drop, never an error: messages are sent again
-// by whoever needs them. The kernel takes no more than net.core.rmem_max / wmem_max of the buffers that we ask for.
+// by whoever needs them. That a peer's host refuses (nobody listens there) is passed on, see Packet::is_refusal. The kernel takes
+// no more than net.core.rmem_max / wmem_max of the buffers that we ask for.
 #pragma once
 
 #include <array>
@@ -56,6 +57,7 @@ class UdpPort {
 
   UdpPort(int socket, Endpoint local, std::size_t payload_bytes_max);
   void wire(Burst& burst) const;
+  [[nodiscard]] std::size_t take_refusals(std::span<Packet> out);
 
   int socket_;
   Endpoint local_;
@@ -65,6 +67,7 @@ class UdpPort {
   Burst outgoing_;
   std::size_t queued_ = 0;    // packets in outgoing_ that flush will transmit
   std::size_t received_ = 0;  // headers of incoming_ that the last receive changed
+  bool has_errors_ = false;   // the socket's queue of ICMP errors may hold some
 };
 
 }  // namespace synod::dataplane

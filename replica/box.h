@@ -51,12 +51,13 @@ class Box {
   // One for each node, if asked for.
   [[nodiscard]] std::span<const std::unique_ptr<StageTrace>> traces() const { return traces_; }
 
-  // All nodes once: poll and flush each, then submit all.
+  // Polls and flushes each node, and the leader again behind each other that had something to do; then submits all.
   bool poll_once(std::uint64_t now_us);
   void run(dataplane::IdlePolicy idle, const std::atomic<bool>& stop);
 
  private:
   Box() = default;
+  bool poll(Node& node, std::uint64_t now_us);
   [[nodiscard]] Result<> open_nodes(const BoxOptions& options);
   [[nodiscard]] Result<> link_nodes(const BoxOptions& options);
 

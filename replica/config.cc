@@ -134,6 +134,7 @@ Result<> parse_timeouts(const Table& table, consensus::Timeouts& timeouts) {
         fmt::format("{}: 'election_ms_max' is {} and must be above 'election_ms_min', which is {}", table.place(), high, low));
   }
   timeouts.heartbeat_us = heartbeat * 1000;
+  timeouts.ask_us = timeouts.heartbeat_us * 12 / 5;  // two heartbeats are missing
   timeouts.election_us_min = low * 1000;
   timeouts.election_us_max = high * 1000;
   // A leader hears from its followers once a heartbeat: by default it waits a third longer than any of them would.

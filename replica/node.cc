@@ -200,10 +200,10 @@ void Node::set_route(ReplicaId peer, const dataplane::Route& route) {
 
 bool Node::poll_once(std::uint64_t now_us) {
   now_us_ = now_us;
-  room_.reset();
   if (started_us_ == 0) started_us_ = now_us;
   const std::size_t packets = messenger_.poll([this](const dataplane::Message& message) { on_message(message); });
-  const bool completed = journal_->collect();
+  for (const dataplane::Route& route : messenger_.refused()) on_refused(route);
+  const bool completed = collect();
   const bool has_news = packets > 0 || completed;
   if (has_news || reads_.are_waiting() || now_us - turned_us_ >= options_.turn_interval_us) take_turn();
   return has_news || (!failed_ && !journal_->idle());
@@ -218,10 +218,21 @@ void Node::on_message(const dataplane::Message& message) {
   }
 }
 
+// What the journal can take changes here, with what is staged, and with what is submitted.
+bool Node::collect() {
+  room_.reset();
+  return journal_->collect();
+}
+
+void Node::on_refused(const dataplane::Route& route) {
+  for (std::size_t peer = 0; peer < routes_.size(); ++peer) {
+    if (has_route_[peer] != 0 && routes_[peer] == route) engine_.leader_gone(ReplicaId(static_cast<std::uint16_t>(peer)));
+  }
+}
+
 void Node::take_turn() {
   turned_us_ = now_us_;
   has_turned_ = true;
-  room_.reset();
   if (now_us_ - checked_us_ >= check_interval_us) {
     engine_.check_now();
     checked_us_ = now_us_;
@@ -240,6 +251,18 @@ void Node::take_turn() {
   upkeep();
   reads_.start(durable_slot(), first_readable(), log_.tail(), engine_.promised(), engine_.commit());
   takes_appends_ = engine_.is_leader() && has_room_for_appends();
+  if (journal_->device_info().immediate) finish_writes();
+}
+
+// What waits for a write that is complete at once need not wait for the next poll. The packets that do not wait for it leave
+// first.
+void Node::finish_writes() {
+  flush();
+  submit();
+  if (!collect()) return;
+  poll_journal();
+  drain();
+  answer_waits();
 }
 
 void Node::poll_journal() {
@@ -286,8 +309,10 @@ void Node::say(const std::string& what) const {
 
 void Node::grant(consensus::Effects& effects) {
   if (!room_) {
-    room_ = Room{.for_vote = journal_->can_stage(wire::RecordKind::accepted, journal_->largest_body()),
-                 .for_control = journal_->can_stage(wire::RecordKind::promise, members_max * sizeof(wire::MemberUuid))};
+    const bool for_vote = journal_->can_stage(wire::RecordKind::accepted, journal_->largest_body());
+    // What is smaller, and may go into the reserve, has room where a vote has.
+    const bool for_control = for_vote || journal_->can_stage(wire::RecordKind::promise, members_max * sizeof(wire::MemberUuid));
+    room_ = Room{.for_vote = for_vote, .for_control = for_control};
   }
   // One record a call, of the largest size, if the journal can take it; heartbeats and learning go on without.
   const bool may_vote = !failed_ && !installing_from_ && index_->unstaged() < SlotIndex::unstaged_max;
@@ -353,6 +378,7 @@ void Node::on_peer(const dataplane::Message& message) {
 
 void Node::submit() {
   if (std::exchange(has_turned_, false)) journal_->flush(watermarks());
+  room_.reset();
   journal_->submit();
 }
 

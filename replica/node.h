@@ -128,8 +128,11 @@ class Node {
   [[nodiscard]] static Result<> check_members(const Parts& parts, const NodeOptions& options);
 
   // node.cc: the loop
+  bool collect();
   void take_turn();
+  void finish_writes();
   void on_message(const dataplane::Message& message);
+  void on_refused(const dataplane::Route& route);
   void poll_journal();
   void trace_durable(PersistNumber durable);
   void note_stall();

@@ -22,6 +22,7 @@ struct DeviceInfo {
   // Not 0: a file per segment, and no operation spans two of them (nor reaches over `segments_offset`, see layout.h).
   std::uint64_t segment_bytes = 0;
   bool stable = false;      // what was made durable survives loss of power
+  bool immediate = false;   // what was asked for is complete when submit returns
   std::string description;  // device, cache and durability method, for reports
 };
 

@@ -25,6 +25,8 @@ constexpr std::chrono::seconds drain_wait_max{2};
 
 Journal::State::State(DeviceRef from_device, const JournalLimits& from_limits, const Superblock& from_superblock)
     : device(from_device),
+      ready_bytes(from_device.ready_bytes()),
+      preparing_failed(from_device.preparing_failed()),
       limits(from_limits),
       superblock(from_superblock),
       geometry(geometry_of(from_superblock)),
@@ -86,10 +88,11 @@ std::uint64_t Journal::State::end_offset() const {
   return open == nullptr ? next_offset : align_up(open->offset + open->used, device_block_bytes);
 }
 
-bool Journal::State::can_open_block(Reserve reserve, std::uint64_t record_bytes) const {
+// Where a block that begins with such a record goes, if there is one to be had.
+std::optional<Journal::State::Place> Journal::State::new_block(Reserve reserve, std::uint64_t record_bytes) const {
   const std::uint64_t length = block_bytes(record_bytes);
-  return length <= limits.block_bytes_max && last_sequence - durable_sequence < blocks.size() &&
-         place(reserve, length, device.ready_bytes()).has_value();
+  if (length > limits.block_bytes_max || last_sequence - durable_sequence >= blocks.size()) return std::nullopt;
+  return place(reserve, length, ready_bytes);
 }
 
 // The commit watermark is taken now and not when the block is sent: by then it may cover slots whose records lie in later blocks,
@@ -121,8 +124,11 @@ void Journal::State::send(Block& sent) {
   CHECK(sent.state == BlockState::closed);
   ++sent_sequence;
   announce_release(sent);
-  const std::uint64_t length = align_up(sent.used, device_block_bytes);
-  std::memset(sent.buffer.data() + sent.used, 0, length - sent.used);
+  const auto length = static_cast<std::uint32_t>(align_up(sent.used, device_block_bytes));
+  if (sent.zero_from > sent.used) {
+    std::memset(sent.buffer.data() + sent.used, 0, std::min(sent.zero_from, length) - sent.used);
+  }
+  if (sent.zero_from <= length) sent.zero_from = sent.used;
   const Bytes payload = sent.buffer.subspan(sizeof(BlockHeader), sent.used - sizeof(BlockHeader));
   const bool begins_segment = sent.offset == geometry.start_of(sent.segment);
   BlockHeader header{.kind = std::exchange(next_kind, BlockKind::normal),
@@ -212,6 +218,8 @@ void Journal::State::finish(const Completion& completion) {
 
 bool Journal::State::collect() {
   ++polls;
+  ready_bytes = device.ready_bytes();
+  preparing_failed = device.preparing_failed();
   bool any = false;
   std::array<Completion, 16> finished;
   while (operations_in_flight > 0) {
@@ -244,7 +252,7 @@ bool Journal::can_stage(wire::RecordKind kind, std::size_t body_bytes) const {
   const Reserve reserve = state_->reserve_of(kind);
   const Block* open = state_->open_block();
   if (open != nullptr && state_->fits_open_block(*open, reserve, record_bytes)) return true;
-  return state_->can_open_block(reserve, record_bytes);
+  return state_->new_block(reserve, record_bytes).has_value();
 }
 
 // In the last free segment too, in front of the reserve.
@@ -263,16 +271,18 @@ void Journal::State::note_repair(const wire::RecordHeader& header) {
 }
 
 Journal::Staged Journal::stage(const wire::RecordHeader& header, Bytes body) {
-  CHECK(can_stage(header.kind, body.size()));
-  CHECK_EQ(header.body_bytes, body.size());
   State& state = *state_;
+  CHECK(!state.failed);
+  CHECK_LE(body.size(), body_bytes_max);
+  CHECK_EQ(header.body_bytes, body.size());
   const Reserve reserve = state.reserve_of(header.kind);
   const std::uint64_t record_bytes = padded_record_bytes(body.size());
   const Block* open = state.open_block();
   if (open == nullptr || !state.fits_open_block(*open, reserve, record_bytes)) {
-    const State::Place place = *state.place(reserve, block_bytes(record_bytes), state.device.ready_bytes());
+    const auto place = state.new_block(reserve, record_bytes);
+    CHECK(place.has_value());  // the caller has asked can_stage
     if (open != nullptr) state.close_open_block();
-    state.begin_block(place);
+    state.begin_block(*place);
   }
   Block& block = state.block(state.last_sequence);
   const MutableBytes to = block.buffer.subspan(block.used, record_bytes);
@@ -352,7 +362,7 @@ const JournalCounters& Journal::counters() const {
 }
 
 bool Journal::preparing_failed() const {
-  return state_->device.preparing_failed();
+  return state_->preparing_failed;
 }
 
 const DeviceInfo& Journal::device_info() const {

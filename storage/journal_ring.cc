@@ -42,18 +42,19 @@ std::uint64_t Journal::State::segment_limit(std::uint32_t index, Reserve reserve
 
 // No segment behind it will be ready soon. (Those get ready in order, so until all are, the ring has not come round.)
 bool Journal::State::is_last_ready(std::uint32_t index) const {
-  return device.preparing_failed() && geometry.end_of(index) >= device.ready_bytes();
+  return preparing_failed && geometry.end_of(index) >= ready_bytes;
 }
 
 // Where a new block of `length` bytes goes: behind the last one, or at the start of the next segment if it does not fit there and
 // that one is free.
 std::optional<Journal::State::Place> Journal::State::place(Reserve reserve, std::uint64_t length,
-                                                           std::uint64_t ready_bytes) const {
+                                                           std::uint64_t usable_bytes) const {
   const std::uint64_t offset = end_offset();
   if (offset + length <= segment_limit(segment, reserve)) return Place{segment, offset};
   const std::uint32_t next = geometry.next(segment);
   if (next == first_segment || offset == geometry.start_of(segment)) return std::nullopt;
-  if (geometry.end_of(next) > ready_bytes || geometry.start_of(next) + length > segment_limit(next, reserve)) return std::nullopt;
+  if (geometry.end_of(next) > usable_bytes || geometry.start_of(next) + length > segment_limit(next, reserve))
+    return std::nullopt;
   return Place{next, geometry.start_of(next)};
 }
 
@@ -89,20 +90,20 @@ void Journal::State::announce_release(const Block& sent) {
 bool Journal::has_space() const {
   const State& state = *state_;
   // What is not ready yet counts: it will be, unless that has failed.
-  const std::uint64_t ready = state.device.preparing_failed() ? state.device.ready_bytes() : UINT64_MAX;
+  const std::uint64_t ready = state.preparing_failed ? state.ready_bytes : UINT64_MAX;
   return !state.failed && state.place(Reserve::none, block_bytes(padded_record_bytes(largest_body())), ready).has_value();
 }
 
 std::uint64_t Journal::bytes_free() const {
   const State& state = *state_;
-  const std::uint64_t ready = state.device.ready_bytes();
-  if (state.device.preparing_failed()) return ready - std::min(ready, state.end_offset());
+  const std::uint64_t ready = state.ready_bytes;
+  if (state.preparing_failed) return ready - std::min(ready, state.end_offset());
   return bytes_capacity() - bytes_used();
 }
 
 std::uint32_t Journal::segments_ready() const {
   const State& state = *state_;
-  const std::uint64_t ready = std::min(state.device.ready_bytes(), state.geometry.end());
+  const std::uint64_t ready = std::min(state.ready_bytes, state.geometry.end());
   return static_cast<std::uint32_t>((ready - state.geometry.start_of(0)) / state.geometry.segment_bytes);
 }
 

@@ -36,7 +36,8 @@ enum class BlockState : std::uint8_t { open, closed, in_flight, done };
 struct Block {
   MutableBytes buffer;
   std::uint64_t offset = 0;
-  std::uint32_t used = 0;  // header and records
+  std::uint32_t used = 0;       // header and records
+  std::uint32_t zero_from = 0;  // the buffer is zero from here on
   std::uint32_t record_count = 0;
   BlockState state = BlockState::done;
   PersistNumber last_number;  // of its last record
@@ -104,6 +105,9 @@ struct Journal::State {
   State& operator=(const State&) = delete;
 
   DeviceRef device;
+  // What the device's preparer says, as of the last collect(): what a record was granted must not go before it is staged.
+  std::uint64_t ready_bytes = 0;
+  bool preparing_failed = false;
   JournalLimits limits;
   Superblock superblock;  // of this open
   Geometry geometry;
@@ -176,8 +180,8 @@ struct Journal::State {
     std::uint32_t segment = 0;
     std::uint64_t offset = 0;
   };
-  [[nodiscard]] std::optional<Place> place(Reserve reserve, std::uint64_t length, std::uint64_t ready_bytes) const;
-  [[nodiscard]] bool can_open_block(Reserve reserve, std::uint64_t record_bytes) const;
+  [[nodiscard]] std::optional<Place> place(Reserve reserve, std::uint64_t length, std::uint64_t usable_bytes) const;
+  [[nodiscard]] std::optional<Place> new_block(Reserve reserve, std::uint64_t record_bytes) const;
   [[nodiscard]] std::uint32_t age_of(std::uint32_t index) const;
   [[nodiscard]] bool is_kept(std::uint32_t index) const;
   [[nodiscard]] std::uint32_t first_kept(Slot below, const std::optional<CheckpointAt>& base) const;

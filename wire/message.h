@@ -35,7 +35,8 @@ struct Hello {
   Slot highest_slot;      // that the sender ever held a vote or a chosen value for
 };
 
-// "I have lost the leader; have you?" Asked before a ballot is raised. ballot: the highest that the asker knows.
+// "I have lost the leader; have you?" Asked before a ballot is raised; and of a leader that is silent: a living one has not, one
+// that was started again has. ballot: the highest that the asker knows.
 struct Suspect {};
 
 // ballot: the highest that the answerer knows.

@@ -132,6 +132,30 @@ TEST(Session, GoesOnWithTheSuccessorOfADeadLeader) {
   world.expect_one_story();
 }
 
+TEST(Session, LeavesALeaderThatIsGoneAtOnce) {
+  World world({});
+  append_all(world, 500);
+  ASSERT_TRUE(world.run_until_finished());
+  world.network.refuse(world.session.leader().target().route.endpoint);
+  world.cluster.kill_leader(ReplicaId(3), 5'000);
+  const std::uint64_t killed_us = world.network.now_us;
+  append_all(world, 500, 500);
+  ASSERT_TRUE(world.run_until_finished());
+  EXPECT_LT(world.network.now_us - killed_us, 20'000U) << "sooner than a silent one is left";
+  world.expect_one_story();
+}
+
+TEST(Session, StaysWithALeaderThoughAnotherReplicaIsGone) {
+  World world({});
+  append_all(world, 1);
+  ASSERT_TRUE(world.run_until_finished());
+  const std::uint64_t moves = world.session.leader().moves();
+  world.network.inject(world.cluster.peers()[2].route.endpoint, {2, 1}, {});
+  append_all(world, 100, 1);
+  ASSERT_TRUE(world.run_until_finished());
+  EXPECT_EQ(world.session.leader().moves(), moves);
+}
+
 TEST(Session, AsksSparinglyWhileNobodyLeads) {
   World world({});
   append_all(world, 1000);

@@ -45,6 +45,7 @@ class World {
     network.now_us += 20;
     cluster.poll();
     messenger_.poll([&](const dataplane::Message& message) { session.on_message(message, network.now_us); });
+    for (const dataplane::Route& route : messenger_.refused()) session.on_refused(route, network.now_us);
     session.on_tick(messenger_, network.now_us);
     while (const auto completion = session.poll_completion()) completions.push_back(*completion);
   }

@@ -303,6 +303,59 @@ TEST(Identity, NothingIsPromisedBeforeAllMembersAreRecorded) {
   EXPECT_TRUE(driver.persists.empty());
 }
 
+// Follows replica 2, and has asked it whether it is there.
+Driver asking_follower() {
+  Driver driver;
+  driver.hear(2, ballot_of_2, wire::Heartbeat{});
+  driver.sends.clear();
+  driver.pass(Timeouts{}.ask_us + 1'000);
+  return driver;
+}
+
+TEST(Follower, AsksASilentLeaderAndNobodyElse) {
+  Driver driver = asking_follower();
+  ASSERT_EQ(driver.count<wire::Suspect>(), 1U);
+  EXPECT_EQ(driver.sent<wire::Suspect>()[0].to, ReplicaId(2));
+  // It is there: then only a long silence counts.
+  driver.hear(2, ballot_of_2, wire::SuspectAnswer{0});
+  driver.pass(100'000);
+  EXPECT_EQ(driver.engine().leader(), ReplicaId(2));
+}
+
+TEST(Follower, WhoseLeaderIsGoneAsksTheOthersAtOnceAndCampaigns) {
+  Driver driver = asking_follower();
+  driver.sends.clear();
+  driver.engine().leader_gone(ReplicaId(2));
+  driver.pass(Timeouts{}.heartbeat_us + 1'000);
+  EXPECT_EQ(driver.engine().leader(), ReplicaId{});
+  EXPECT_GE(driver.count<wire::Suspect>(), 2U);
+  const std::uint64_t elections = driver.engine().counters().elections;
+  driver.hear(3, Ballot{}, wire::SuspectAnswer{1});
+  EXPECT_EQ(driver.engine().counters().elections, elections + 1);
+}
+
+TEST(Follower, WhoseLeaderWasStartedAgainCampaigns) {
+  Driver driver = asking_follower();
+  driver.hear(2, Ballot{}, wire::SuspectAnswer{1});
+  driver.pass(Timeouts{}.heartbeat_us + 1'000);
+  EXPECT_EQ(driver.engine().leader(), ReplicaId{});
+}
+
+TEST(Follower, DoesNotBelieveThatALeaderIsGoneWhichItHears) {
+  Driver driver;
+  for (int i = 0; i < 50; ++i) {
+    driver.hear(2, ballot_of_2, wire::Heartbeat{});
+    driver.engine().leader_gone(ReplicaId(2));  // forged, or a packet that was late
+    driver.pass(Timeouts{}.heartbeat_us);
+  }
+  EXPECT_EQ(driver.engine().leader(), ReplicaId(2));
+  // Nor of another what is said of one.
+  driver.pass(Timeouts{}.ask_us);
+  driver.engine().leader_gone(ReplicaId(3));
+  driver.pass(50'000);
+  EXPECT_EQ(driver.engine().leader(), ReplicaId(2));
+}
+
 TEST(Leader, ThatHearsNoQuorumStepsDown) {
   Driver driver;
   driver.lead();

@@ -64,6 +64,7 @@ wire::PacketHeader header_to(std::uint16_t replica) {
       if (round++ % 100 == 0) (void)!::write(STDOUT_FILENO, ".", 1);
       sent_us = 0;
     });
+    if (!messenger.refused().empty() && messenger.refused()[0] == Route{0, echo_at}) (void)!::write(STDOUT_FILENO, "!", 1);
     idler.idle(packets > 0);
   }
 }

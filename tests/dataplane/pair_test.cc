@@ -72,14 +72,20 @@ class PairTest : public testing::TestWithParam<const char*> {
     char bytes[64];
     while (wait_for_output(0)) [[maybe_unused]]
       const ssize_t drained = ::read(pipe_[0], bytes, sizeof(bytes));
-    for (ssize_t count = 0; count < 5;) {
-      if (!wait_for_output(30'000)) return false;
-      count += ::read(pipe_[0], bytes, 1);
+    return comes('.', 5);
+  }
+  // The other process hears that nobody listens at the one that was killed.
+  [[nodiscard]] bool is_refused() { return comes('!', 1); }
+
+ private:
+  bool comes(char wanted, int times) {
+    for (int count = 0; count < times;) {
+      char byte = 0;
+      if (!wait_for_output(30'000) || ::read(pipe_[0], &byte, 1) != 1) return false;
+      count += byte == wanted ? 1 : 0;
     }
     return true;
   }
-
- private:
   bool wait_for_output(int timeout_ms) {
     pollfd waiting{pipe_[0], POLLIN, 0};
     return ::poll(&waiting, 1, timeout_ms) == 1;
@@ -96,6 +102,7 @@ TEST_P(PairTest, TrafficReturnsAfterTheEchoWasKilled) {
   ASSERT_TRUE(traffic_flows());
   for (int i = 0; i < 2; ++i) {
     echo->kill();
+    ASSERT_TRUE(is_refused()) << "round " << i;
     echo = start("echo");
     ASSERT_TRUE(traffic_flows()) << "round " << i;
   }

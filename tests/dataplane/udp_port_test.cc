@@ -67,8 +67,38 @@ TEST(UdpPort, AReceiverThatIsNotThereCostsNothingButTheirPackets) {
   std::array<Packet, burst_packets_max> burst;
   for (int i = 0; i < 100; ++i) send_bytes(*a, gone, random_bytes(10, 1));
   a->flush();
-  EXPECT_EQ(a->receive(burst), 0U);
-  EXPECT_EQ(a->counters().sent + a->counters().send_dropped, 100U);
+  EXPECT_EQ(a->counters().sent, 100U);
+  EXPECT_EQ(a->counters().received, 0U);
+}
+
+TEST(UdpPort, ThatNobodyListensIsHeardAndCostsNobodyElseAPacket) {
+  const auto a = open_port();
+  const auto b = open_port();
+  const Endpoint gone = open_port()->local();
+  for (std::size_t i = 0; i < burst_packets_max; ++i) send_bytes(*a, i % 2 == 0 ? gone : b->local(), random_bytes(10, i));
+  std::array<Packet, burst_packets_max> burst;
+  EXPECT_EQ(receive_some(*b, burst), burst_packets_max / 2);
+  std::size_t refusals = 0;
+  for (int polls = 0; polls < 100; ++polls) {
+    const std::size_t count = a->receive(burst);
+    for (const Packet& packet : std::span(burst).first(count)) {
+      ASSERT_TRUE(packet.is_refusal());
+      EXPECT_EQ(packet.from, gone);
+      ++refusals;
+    }
+  }
+  EXPECT_EQ(refusals, burst_packets_max / 2);
+  EXPECT_EQ(a->counters().send_dropped, refusals);
+}
+
+TEST(UdpPort, AnEmptyPacketIsNoRefusal) {
+  const auto a = open_port();
+  const auto b = open_port();
+  send_bytes(*a, b->local(), {});
+  a->flush();
+  std::array<Packet, burst_packets_max> burst;
+  ASSERT_EQ(receive_some(*b, burst), 1U);
+  EXPECT_FALSE(burst[0].is_refusal());
 }
 
 TEST(UdpPort, APacketThatNoRouteTakesIsACountedDropAndTheRestOfTheBurstLeaves) {

@@ -14,6 +14,7 @@ namespace {
 constexpr std::uint64_t election_ticks = 8;
 constexpr std::uint64_t step_down_ticks = 256;
 constexpr Timeouts timeouts{.heartbeat_us = 0,
+                            .ask_us = UINT64_MAX,  // an election may begin at any time as it is
                             .election_us_min = election_ticks,
                             .election_us_max = election_ticks,
                             .campaign_us = election_ticks,

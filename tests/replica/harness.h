@@ -28,6 +28,7 @@ struct ClusterOptions {
 
 // Short ones: a test has many elections.
 inline constexpr consensus::Timeouts short_timeouts{.heartbeat_us = 2'000,
+                                                    .ask_us = 5'000,
                                                     .election_us_min = 15'000,
                                                     .election_us_max = 30'000,
                                                     .campaign_us = 8'000,

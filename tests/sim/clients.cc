@@ -78,6 +78,7 @@ void Client::ask_read(Lsn from, Lsn to, std::optional<std::size_t> place, std::u
 
 void Client::poll() {
   messenger_.poll([&](const dataplane::Message& message) { session_.on_message(message, network_.now_us); });
+  for (const dataplane::Route& route : messenger_.refused()) session_.on_refused(route, network_.now_us);
   session_.on_tick(messenger_, network_.now_us);
   note_session();
   take_completions();

@@ -23,6 +23,7 @@ constexpr storage::ScrubOptions scrub{.bytes_per_s = 64U << 20, .pause_us = 50'0
 // Short ones: a run has many elections.
 consensus::Timeouts timeouts(const Options& options) {
   return {.heartbeat_us = 2'000,
+          .ask_us = 5'000,
           .election_us_min = 12'000,
           .election_us_max = 24'000,
           .campaign_us = 8'000,
@@ -227,6 +228,7 @@ void Cluster::start(std::size_t place) {
   if (member.is_swapped) return oracle_.fail("a foreign disk is refused", fmt::format("replica {} started with it", place + 1));
   member.node = *std::move(opened);
   const std::uint8_t port = member.node->add_port(dataplane::PortRef(*member.port));
+  network_.listen(replica_endpoint(place));
   for (std::size_t peer = 0; peer < size(); ++peer) {
     if (peer != place) member.node->set_route(ids_[peer], {port, replica_endpoint(peer)});
   }
@@ -298,6 +300,7 @@ void Cluster::kill(std::size_t place) {
   ++counters_.kills;
   members_[place].disk->kill();
   went_down(place);
+  network_.refuse(replica_endpoint(place));
 }
 
 void Cluster::cut_power(std::size_t place) {

@@ -37,6 +37,10 @@ void Network::send(dataplane::Endpoint from, dataplane::Endpoint to, Bytes packe
     counters_.cut_off += is_cut ? 1 : 0;
     return;
   }
+  if (refusing_.contains(to)) {
+    if (!cuts_.contains({to, from})) flights_[from].emplace(now_us + delay_us(to, from), Flight{to, {}});
+    return;
+  }
   remember(from, to, packet);
   const int copies = prng_.chance(faults.duplication_permille, 1000) ? 2 : 1;
   counters_.doubled += copies > 1 ? 1 : 0;
@@ -100,7 +104,7 @@ bool Network::take(dataplane::Endpoint to, Datagram& packet, dataplane::Endpoint
 std::size_t Port::receive(std::span<dataplane::Packet> out) {
   std::size_t count = 0;
   while (count < out.size() && network_.take(local_, received_[count], out[count].from)) {
-    out[count].payload = received_[count];
+    out[count].payload = received_[count].empty() ? Bytes{} : Bytes(received_[count]);
     ++count;
   }
   return count;

@@ -63,7 +63,10 @@ class Network {
   [[nodiscard]] bool take(dataplane::Endpoint to, Datagram& packet, dataplane::Endpoint& from);
   // A machine that goes down loses what waits for it.
   void forget(dataplane::Endpoint to) { flights_[to].clear(); }
-  // A packet that nobody sent.
+  // The process is gone, and its machine is not: it refuses packets, until somebody listens again.
+  void refuse(dataplane::Endpoint at) { refusing_.insert(at); }
+  void listen(dataplane::Endpoint at) { refusing_.erase(at); }
+  // A packet that nobody sent; an empty one is a refusal (dataplane::Packet::is_refusal).
   void inject(dataplane::Endpoint from, dataplane::Endpoint to, Datagram packet);
 
   // Links, from one endpoint to another.
@@ -99,6 +102,7 @@ class Network {
   std::map<dataplane::Endpoint, std::multimap<std::uint64_t, Flight>> flights_;
   std::set<std::pair<dataplane::Endpoint, dataplane::Endpoint>> cuts_;
   std::map<std::pair<dataplane::Endpoint, dataplane::Endpoint>, std::uint64_t> clogs_;
+  std::set<dataplane::Endpoint> refusing_;
   std::vector<Old> old_;
   NetworkCounters counters_;
 };

@@ -269,7 +269,7 @@ void Run::lose(Fault fault) {
   member.back_at_us = network_.now_us + draw.below(20'000);
 }
 
-// Packets that nobody sent: noise, or a header that looks right.
+// Packets that nobody sent: noise, or a header that looks right; and refusals of whoever is well.
 void Run::send_garbage() {
   count(Fault::garbage);
   Prng& draw = prng(Fault::garbage);
@@ -293,6 +293,7 @@ void Run::send_garbage() {
     }
     network_.inject(replica_endpoint(draw.below(cluster_.size())), replica_endpoint(draw.below(cluster_.size())),
                     std::move(packet));
+    network_.inject(replica_endpoint(draw.below(cluster_.size())), replica_endpoint(draw.below(cluster_.size())), {});
   }
 }
 
