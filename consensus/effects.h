@@ -6,6 +6,7 @@
 // on_durable covers their record (durable before visible, by structure).
 #pragma once
 
+#include <array>
 #include <cstdint>
 
 #include "base/fixed_vector.h"
@@ -64,6 +65,7 @@ struct Effects {
   FixedVector<Serve, 8> serves;
   FixedVector<Commit, 40> commits;
   FixedVector<BodyHandle, 2 * window_slots_max + 64> releases;
+  std::array<wire::PromisedSlot, window_slots_max> report{};  // what the promise among `sends` lists
   // How many records the caller can take now, set before each call (clear keeps them). While the disk is behind or space is out,
   // these are 0: the engine then neither votes nor promises, and goes on with everything that needs no disk.
   std::size_t votes_max = decltype(persists)::capacity();

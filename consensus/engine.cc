@@ -365,7 +365,7 @@ bool Engine::has_room(const Effects& effects) {
 }
 
 bool Engine::pump(Effects& effects) {
-  // At most one promise in one Effects: its list lives in report_.
+  // At most one promise in one Effects: its list lives there, too.
   bool promise_sent = false;
   while (has_room(effects) && !promise_sent) {
     const std::optional<HeldReply> reply = acceptor_.next_reply();
@@ -431,7 +431,7 @@ void Engine::send_promise(ReplicaId to, Ballot ballot, Effects& effects) {
   // no longer what we held when we promised, and a list that lacks an overwritten value could hide a chosen one.
   if (ballot != promised()) return send_nack(to, ballot, effects);
   if (acceptor_.accepted_in_promised() || !may_promise()) return;
-  const auto list = std::span(report_).first(acceptor_.report(report_));
+  const auto list = std::span(effects.report).first(acceptor_.report(effects.report));
   send(to, ballot, wire::Promise{trim_, acceptor_.slots().last(), list, witness_.announced()}, effects);
 }
 

@@ -242,13 +242,12 @@ class Engine {
   Slot durable_slot_;  // see on_durable_slot
   Lsn first_lsn_;
 
-  std::array<wire::PromisedSlot, window_slots_max> report_{};  // the list of the promise in the current Effects
-  ReplicaId leader_;                                           // as last heard; 0: unknown
-  Ballot highest_seen_;                                        // of any message: a new ballot goes above it
-  Slot settled_slot_;                                          // the last slot that our phase 1 found
-  Probe probe_;                                                // the newest asked for
-  bool probe_waits_ = false;                                   // it has not been sent yet
-  std::array<Probe, members_max> answered_probes_{};           // the newest that each member, ourselves included, answered
+  ReplicaId leader_;                                  // as last heard; 0: unknown
+  Ballot highest_seen_;                               // of any message: a new ballot goes above it
+  Slot settled_slot_;                                 // the last slot that our phase 1 found
+  Probe probe_;                                       // the newest asked for
+  bool probe_waits_ = false;                          // it has not been sent yet
+  std::array<Probe, members_max> answered_probes_{};  // the newest that each member, ourselves included, answered
   std::uint64_t now_us_ = 0;
   std::uint64_t next_send_us_ = 0;     // hello, prepare or heartbeat, whatever the role sends periodically
   std::uint64_t behind_since_us_ = 0;  // 0: not behind

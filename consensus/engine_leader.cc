@@ -31,8 +31,8 @@ void Engine::campaign(Effects& effects) {
 void Engine::count_own_promise(Effects& effects) {
   proposer_.own_promise_durable();
   election_.begin_campaign();
-  const std::size_t count = acceptor_.report(report_);
-  for (const wire::PromisedSlot& slot : std::span(report_).first(count)) CHECK(proposer_.report(place_, slot, effects));
+  const std::size_t count = acceptor_.report(effects.report);
+  for (const wire::PromisedSlot& slot : std::span(effects.report).first(count)) CHECK(proposer_.report(place_, slot, effects));
   proposer_.count_promise(place_);
   send_prepares(effects);
 }

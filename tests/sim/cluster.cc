@@ -123,11 +123,17 @@ std::optional<std::size_t> Cluster::leader() const {
 
 // --- one turn ---------------------------------------------------------------------------------------------------------------
 
+// Time stands still now: a journal would wait in vain for what is in flight, as long as it waits for any disk.
+Cluster::~Cluster() {
+  for (const Member& member : members_) member.disk->kill();
+}
+
 std::uint64_t Cluster::poll(std::size_t place) {
   Member& member = members_[place];
   replica::Node& node = *member.node;
   member.disk->now_us = network_.now_us;
-  const consensus::Engine before = node.engine();
+  member.before = node.engine();
+  const consensus::Engine& before = *member.before;
   if (network_.now_us < member.strobe_until_us) member.clock.ahead_us += prng_.below(2'000);
   const PersistNumber durable = node.journal().durable();
   const bool was_busy = node.poll_once(member.clock.at(network_.now_us));

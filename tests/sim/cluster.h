@@ -41,6 +41,7 @@ struct Member {
   std::unique_ptr<Disk> disk;
   std::unique_ptr<Ledger> ledger;
   std::unique_ptr<replica::Node> node;
+  std::optional<consensus::Engine> before;  // the last poll; kept, because a copy into it needs no new memory
   Clock clock;
   Idle idle = Idle::spin;
   std::uint64_t paused_until_us = 0;
@@ -89,6 +90,9 @@ class Cluster {
  public:
   [[nodiscard]] static consensus::Configuration configuration_of(const Options& options);
   Cluster(const Options& options, Network& network, Oracle& oracle, const Trace& trace);
+  ~Cluster();
+  Cluster(const Cluster&) = delete;
+  Cluster& operator=(const Cluster&) = delete;
 
   [[nodiscard]] std::size_t size() const { return members_.size(); }
   [[nodiscard]] Member& member(std::size_t place) { return members_[place]; }
