@@ -104,7 +104,8 @@ void UdpPort::wire(Burst& burst) const {
 std::size_t UdpPort::receive(std::span<Packet> out) {
   for (std::size_t i = 0; i < received_; ++i) incoming_.headers[i].msg_hdr.msg_namelen = sizeof(sockaddr_in);
   received_ = 0;
-  std::size_t kept = has_errors_ ? take_refusals(out.first(std::min(out.size(), refusals_max))) : 0;
+  const std::size_t refusals = has_errors_ ? take_refusals(out.first(std::min(out.size(), refusals_max))) : 0;
+  std::size_t kept = refusals;
   const auto wanted = static_cast<unsigned>(std::min(out.size() - kept, burst_packets_max));
   const int count = ::recvmmsg(socket_, incoming_.headers.data(), wanted, MSG_DONTWAIT, nullptr);
   if (count < 0) {
@@ -122,7 +123,7 @@ std::size_t UdpPort::receive(std::span<Packet> out) {
     const auto* from = static_cast<const std::byte*>(incoming_.pieces[i].iov_base);
     out[kept++] = {Bytes(from, header.msg_len), to_endpoint(incoming_.addresses[i])};
   }
-  counters_.received += received_;
+  counters_.received += kept - refusals;
   return kept;
 }
 
@@ -130,7 +131,7 @@ std::size_t UdpPort::take_refusals(std::span<Packet> out) {
   std::size_t kept = 0;
   for (std::size_t i = 0; i < out.size(); ++i) {
     sockaddr_in to{};  // where the packet went that was refused
-    alignas(cmsghdr) std::array<std::byte, 256> control;
+    alignas(cmsghdr) std::array<std::byte, 256> control{};
     msghdr message{};
     message.msg_name = &to;
     message.msg_namelen = sizeof(to);
