@@ -150,7 +150,7 @@ TEST(Session, StaysWithALeaderThoughAnotherReplicaIsGone) {
   append_all(world, 1);
   ASSERT_TRUE(world.run_until_finished());
   const std::uint64_t moves = world.session.leader().moves();
-  world.network.inject(world.cluster.peers()[2].route.endpoint, {2, 1}, {});
+  world.network.inject_refusal(world.cluster.peers()[2].route.endpoint, {2, 1});
   append_all(world, 100, 1);
   ASSERT_TRUE(world.run_until_finished());
   EXPECT_EQ(world.session.leader().moves(), moves);

@@ -48,7 +48,11 @@ class MemoryPort {
       delivered_.push_back(std::move(inbox_[index]));
       inbox_.erase(inbox_.begin() + static_cast<std::ptrdiff_t>(index));
     }
-    for (std::size_t i = 0; i < delivered_.size(); ++i) out[i] = {delivered_[i].datagram, delivered_[i].from};
+    static constexpr std::byte nothing{};  // an empty payload is there, too: without one it would be a refusal
+    for (std::size_t i = 0; i < delivered_.size(); ++i) {
+      const Datagram& datagram = delivered_[i].datagram;
+      out[i] = {datagram.empty() ? Bytes(&nothing, 0) : Bytes(datagram), delivered_[i].from};
+    }
     counters_.received += delivered_.size();
     return delivered_.size();
   }

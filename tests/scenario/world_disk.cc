@@ -14,6 +14,14 @@ using consensus::Value;
 using consensus::testing::is_of_a_slot;
 using consensus::testing::make_block;
 
+namespace {
+
+// What a page shows is agreement: few heartbeats lie between two of its lines, and nobody asks a silent leader whether it is
+// there.
+constexpr consensus::Timeouts unhurried{.heartbeat_us = 20'000, .ask_us = UINT64_MAX};
+
+}  // namespace
+
 void World::stage(std::size_t place, const consensus::Persist& persist) {
   Replica& replica = replicas_[place];
   DiskRecord record = make_block(*replica.engine, persist, replica.open_count, replica.disk.size());
@@ -111,7 +119,7 @@ void World::start(std::size_t place) {
                                                                      .configuration = configuration_,
                                                                      .incarnation = {replica.disk_uuid, replica.open_count},
                                                                      .window_slots = window_slots_max,
-                                                                     .timeouts = {},
+                                                                     .timeouts = unhurried,
                                                                      .seed = prng_.next()},
                                             restored);
   replica.log = std::make_unique<consensus::LogState>(false);

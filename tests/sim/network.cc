@@ -9,6 +9,12 @@ namespace synod::sim {
 
 namespace {
 
+// That of an empty packet is empty, and is there.
+Bytes payload_of(const Datagram& packet) {
+  static constexpr std::byte nothing{};
+  return packet.empty() ? Bytes(&nothing, 0) : Bytes(packet);
+}
+
 constexpr std::uint64_t overtaken_us_max = 5'000;
 constexpr std::uint32_t client_address = 2;
 
@@ -38,7 +44,7 @@ void Network::send(dataplane::Endpoint from, dataplane::Endpoint to, Bytes packe
     return;
   }
   if (refusing_.contains(to)) {
-    if (!cuts_.contains({to, from})) flights_[from].emplace(now_us + delay_us(to, from), Flight{to, {}});
+    if (!cuts_.contains({to, from})) flights_[from].emplace(now_us + delay_us(to, from), Arrived{to, {}, true});
     return;
   }
   remember(from, to, packet);
@@ -59,7 +65,7 @@ bool Network::is_lost(Bytes packet) {
 void Network::post(dataplane::Endpoint from, dataplane::Endpoint to, Bytes packet) {
   auto& flights = flights_[to];
   if (flights.size() >= waiting_max) return;
-  Flight flight{from, {packet.begin(), packet.end()}};
+  Arrived flight{from, {packet.begin(), packet.end()}};
   if (prng_.chance(faults.corruption_permille, 1000)) {
     ++counters_.corrupted;
     for (std::uint64_t flips = prng_.between(1, 3); flips > 0; --flips) {
@@ -89,23 +95,26 @@ void Network::replay() {
 }
 
 void Network::inject(dataplane::Endpoint from, dataplane::Endpoint to, Datagram packet) {
-  flights_[to].emplace(now_us, Flight{from, std::move(packet)});
+  flights_[to].emplace(now_us, Arrived{from, std::move(packet)});
 }
 
-bool Network::take(dataplane::Endpoint to, Datagram& packet, dataplane::Endpoint& from) {
+void Network::inject_refusal(dataplane::Endpoint from, dataplane::Endpoint to) {
+  flights_[to].emplace(now_us, Arrived{from, {}, true});
+}
+
+bool Network::take(dataplane::Endpoint to, Arrived& arrived) {
   auto& flights = flights_[to];
   if (flights.empty() || flights.begin()->first > now_us) return false;
-  packet = std::move(flights.begin()->second.packet);
-  from = flights.begin()->second.from;
+  arrived = std::move(flights.begin()->second);
   flights.erase(flights.begin());
   return true;
 }
 
 std::size_t Port::receive(std::span<dataplane::Packet> out) {
   std::size_t count = 0;
-  while (count < out.size() && network_.take(local_, received_[count], out[count].from)) {
-    out[count].payload = received_[count].empty() ? Bytes{} : Bytes(received_[count]);
-    ++count;
+  while (count < out.size() && network_.take(local_, received_[count])) {
+    const Network::Arrived& arrived = received_[count];
+    out[count++] = {.payload = arrived.is_refusal ? Bytes{} : payload_of(arrived.packet), .from = arrived.from};
   }
   return count;
 }

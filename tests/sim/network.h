@@ -59,15 +59,22 @@ class Network {
   std::function<void(dataplane::Endpoint from, dataplane::Endpoint to, Bytes packet)> on_sent;
 
   void send(dataplane::Endpoint from, dataplane::Endpoint to, Bytes packet);
+  struct Arrived {
+    dataplane::Endpoint from;
+    Datagram packet;
+    bool is_refusal = false;
+  };
   // The next packet that has arrived at `to`.
-  [[nodiscard]] bool take(dataplane::Endpoint to, Datagram& packet, dataplane::Endpoint& from);
+  [[nodiscard]] bool take(dataplane::Endpoint to, Arrived& arrived);
   // A machine that goes down loses what waits for it.
   void forget(dataplane::Endpoint to) { flights_[to].clear(); }
   // The process is gone, and its machine is not: it refuses packets, until somebody listens again.
   void refuse(dataplane::Endpoint at) { refusing_.insert(at); }
   void listen(dataplane::Endpoint at) { refusing_.erase(at); }
-  // A packet that nobody sent; an empty one is a refusal (dataplane::Packet::is_refusal).
+  // A packet that nobody sent.
   void inject(dataplane::Endpoint from, dataplane::Endpoint to, Datagram packet);
+  // Word that nobody listens at `from`, true or forged (dataplane::Packet::is_refusal).
+  void inject_refusal(dataplane::Endpoint from, dataplane::Endpoint to);
 
   // Links, from one endpoint to another.
   void cut(dataplane::Endpoint from, dataplane::Endpoint to) { cuts_.insert({from, to}); }
@@ -80,10 +87,6 @@ class Network {
   [[nodiscard]] const NetworkCounters& counters() const { return counters_; }
 
  private:
-  struct Flight {
-    dataplane::Endpoint from;
-    Datagram packet;
-  };
   struct Old {
     dataplane::Endpoint from;
     dataplane::Endpoint to;
@@ -99,7 +102,7 @@ class Network {
   [[nodiscard]] std::uint64_t delay_us(dataplane::Endpoint from, dataplane::Endpoint to);
 
   Prng prng_;
-  std::map<dataplane::Endpoint, std::multimap<std::uint64_t, Flight>> flights_;
+  std::map<dataplane::Endpoint, std::multimap<std::uint64_t, Arrived>> flights_;
   std::set<std::pair<dataplane::Endpoint, dataplane::Endpoint>> cuts_;
   std::map<std::pair<dataplane::Endpoint, dataplane::Endpoint>, std::uint64_t> clogs_;
   std::set<dataplane::Endpoint> refusing_;
@@ -123,7 +126,7 @@ class Port {
   Network& network_;
   dataplane::Endpoint local_;
   Datagram outgoing_ = Datagram(1472);
-  std::vector<Datagram> received_ = std::vector<Datagram>(dataplane::burst_packets_max);
+  std::vector<Network::Arrived> received_ = std::vector<Network::Arrived>(dataplane::burst_packets_max);
 };
 
 }  // namespace synod::sim

@@ -293,7 +293,7 @@ void Run::send_garbage() {
     }
     network_.inject(replica_endpoint(draw.below(cluster_.size())), replica_endpoint(draw.below(cluster_.size())),
                     std::move(packet));
-    network_.inject(replica_endpoint(draw.below(cluster_.size())), replica_endpoint(draw.below(cluster_.size())), {});
+    network_.inject_refusal(replica_endpoint(draw.below(cluster_.size())), replica_endpoint(draw.below(cluster_.size())));
   }
 }
 

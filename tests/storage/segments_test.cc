@@ -220,6 +220,8 @@ TEST_F(Segments, a_journal_goes_on_with_the_segments_it_has_until_more_can_be_ma
   }
   EXPECT_EQ((*device)->preparer()->error(), "");
   EXPECT_FALSE((*device)->preparing_failed());
+  EXPECT_EQ(journal.segments_ready(), 4U) << "before it has looked";
+  (void)journal.collect();
   EXPECT_EQ(journal.segments_ready(), segments);
   EXPECT_TRUE(journal.has_space());
   EXPECT_TRUE(journal.can_stage(wire::RecordKind::accepted, body_bytes_max));
