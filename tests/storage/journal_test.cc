@@ -107,6 +107,22 @@ TEST(Journal, recovers_every_record_at_the_location_that_stage_told) {
   EXPECT_EQ(opened.journal->recovered().discarded_bytes, 0U);
 }
 
+// Buffers are used again, and cleared only as far as they are not zero.
+TEST(Journal, behind_the_last_record_of_a_block_all_is_zero) {
+  const auto memory = make_memory();
+  const auto opened = open(DeviceRef(*memory));
+  ASSERT_TRUE(opened.journal) << opened.error;
+  for (std::uint64_t slot = 1; slot <= 60; ++slot) {
+    const std::size_t bytes = slot * 7919 % 13'000 + 1;
+    const Location at = stage(*opened.journal, vote(slot, 1, bytes)).location;
+    drain(*opened.journal);
+    const std::uint64_t end = align_up(at.offset + at.bytes, device_block_bytes);
+    const Bytes block = memory->contents().subspan(at.offset, end - at.offset);
+    ASSERT_FALSE(is_zero(block.first(at.bytes)));
+    ASSERT_TRUE(is_zero(block.subspan(at.bytes))) << "slot " << slot << " of " << bytes << " bytes";
+  }
+}
+
 TEST(Journal, a_vote_is_also_a_promise_after_recovery_and_a_chosen_record_is_not) {
   const auto memory = make_memory();
   {
