@@ -55,6 +55,7 @@ struct Node::Parts {
   std::map<Slot, OpenRecord> open;
   consensus::Doubt doubt;
   Slot trim;
+  storage::CheckpointAt trim_base;
   Lsn trimmed;
   Lsn first_lsn;
 };
@@ -84,6 +85,7 @@ Result<std::unique_ptr<Node>> Node::open(const NodeOptions& options, storage::De
   } else if (recovery.trimmed() > parts.log->trim()) {
     parts.trimmed = recovery.trimmed();
   }
+  parts.trim_base = recovery.trim_base();
   parts.first_lsn = recovery.first_lsn();
   parts.trim = std::min(recovery.trim(), parts.log->applied() + 1);
   const Slot window_end = parts.log->applied() + options.window_slots;
@@ -177,6 +179,7 @@ Node::Node(const NodeOptions& options, Parts&& parts)
       trimmed_(parts.trimmed),
       trim_target_(parts.trim),
       trim_slot_(parts.trim),
+      trim_base_(parts.trim_base),
       first_lsn_(parts.first_lsn) {
   for (const storage::Gap& gap : journal_->recovered().gaps) add_gap(gap);
   for (const auto& [slot, record] : parts.open) {

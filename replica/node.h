@@ -154,6 +154,7 @@ class Node {
   void begin_checkpoint(bool is_installed);
   void keep_trim();
   void let_go();
+  void pin_base();
   [[nodiscard]] std::optional<Slot> find_trim_slot();
   void stage_trim();
   void raise_open_count(std::uint64_t floor);
@@ -267,9 +268,10 @@ class Node {
   Ring<PersistNumber> own_records_;  // staged by the node and not by the engine, and not durable yet
   std::uint64_t own_records_durable_ = 0;
   std::vector<std::byte> page_body_;
-  Lsn trimmed_;       // the log's trim that was looked up last
-  Slot trim_target_;  // and its slot
-  Slot trim_slot_;    // the first that is kept; at most trim_target_, see let_go
+  Lsn trimmed_;                      // the log's trim that was looked up last
+  Slot trim_target_;                 // and its slot
+  Slot trim_slot_;                   // the first that is kept; at most trim_target_, see let_go
+  storage::CheckpointAt trim_base_;  // ends right in front of trim_slot_, see pin_base
   PersistNumber trim_record_;
   std::uint64_t trim_staged_us_ = 0;
   Lsn first_lsn_;                        // that may be read here: a state that was installed came without its entries

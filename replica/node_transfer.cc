@@ -45,8 +45,7 @@ void Node::send_piece(ReplicaId to, Slot applied, std::uint32_t number) {
 void Node::offer_state(ReplicaId to) {
   const bool is_current = transfer_.offered() != Slot{} && transfer_.offered() + 1 == trim_slot_;
   if (is_current || transfer_.is_busy(now_us_)) return send_piece(to, transfer_.offered(), 0);
-  const auto base = journal_->newest_checkpoint_below(trim_slot_);
-  if (base && base->applied + 1 == trim_slot_ && !base_reader_.is_reading()) base_reader_.begin(*base);
+  if (journal_->keeps(trim_base_) && !base_reader_.is_reading()) base_reader_.begin(trim_base_);
 }
 
 void Node::keep_transfer() {
@@ -86,6 +85,7 @@ void Node::install(Bytes state) {
   durable_slot_ = log_.applied();
   trim_slot_ = trim_target_ = log_.applied() + 1;
   trimmed_ = log_.trim();
+  trim_base_ = {};
   trim_record_ = {};
   first_lsn_ = log_.tail();
   repairs_.trim(trim_slot_);

@@ -5,6 +5,7 @@
 #include "base/crc32c.h"
 #include "base/mutant.h"
 #include "replica/node.h"
+#include "replica/trim_record.h"
 
 namespace synod::replica {
 
@@ -82,7 +83,9 @@ void Node::keep_checkpoint() {
   if (!can_stage_part()) return;
   stage_own({.slot = checkpoint_.applied(), .kind = wire::RecordKind::checkpoint}, checkpoint_.next_part());
   checkpoint_.part_taken();
-  if (!checkpoint_.is_writing()) installing_from_.reset();
+  if (checkpoint_.is_writing()) return;
+  installing_from_.reset();
+  trim_record_ = {};  // a start from this checkpoint does not see the record before it
 }
 
 // A large one keeps out of the reserve, as votes do.
@@ -127,12 +130,13 @@ std::optional<Slot> Node::find_trim_slot() {
 }
 
 void Node::stage_trim() {
-  if (own_records_.full() || !journal_->can_stage(wire::RecordKind::trim, sizeof(Lsn))) return;
+  if (own_records_.full() || !journal_->can_stage(wire::RecordKind::trim, sizeof(TrimRecord))) return;
   // From the reserve, only a trim that brings space back. (The log itself knows of the others.)
-  const bool takes_reserve = !journal_->can_stage(wire::RecordKind::accepted, sizeof(Lsn));
+  const bool takes_reserve = !journal_->can_stage(wire::RecordKind::accepted, sizeof(TrimRecord));
   if (takes_reserve && !journal_->can_release(trim_slot_)) return;
   trim_staged_us_ = now_us_;
-  trim_record_ = stage_own({.slot = trim_slot_, .kind = wire::RecordKind::trim}, bytes_of(trimmed_)).number;
+  const TrimRecord record{.trimmed = trimmed_, .base_sequence = trim_base_.sequence, .base_offset = trim_base_.offset};
+  trim_record_ = stage_own({.slot = trim_slot_, .kind = wire::RecordKind::trim}, bytes_of(record)).number;
 }
 
 // Slots below the trim go up to the newest checkpoint below it, and no further: a peer that is farther behind gets that state,
@@ -143,11 +147,21 @@ void Node::let_go() {
   const auto base = journal_->newest_checkpoint_below(below);
   if (!base || base->applied + 1 <= trim_slot_) return;
   trim_slot_ = base->applied + 1;
+  trim_base_ = *base;
   trim_record_ = {};  // the one before says less
   stage_trim();
   engine_.set_trim(trim_slot_);
   index_->trim(trim_slot_);
   repairs_.trim(trim_slot_);
+}
+
+// The journal finds newer checkpoints by itself, and this one only until another of its segment is newer. Where nothing was
+// committed meanwhile a newer one ends in front of the same slot: then that one is kept, and segments up to it are released.
+void Node::pin_base() {
+  const auto base = journal_->newest_checkpoint_below(trim_slot_);
+  if (!base || base->applied + 1 != trim_slot_ || base->sequence <= trim_base_.sequence) return;
+  trim_base_ = *base;
+  trim_record_ = {};
 }
 
 void Node::keep_trim() {
@@ -160,6 +174,7 @@ void Node::keep_trim() {
   }
   let_go();
   if (trim_slot_ == Slot{}) return;
+  pin_base();
   // Its record could not be staged then, or no block is on its way that could say that segments are free.
   const bool is_stuck = journal_->is_releasing() && journal_->idle() && now_us_ - trim_staged_us_ >= trim_again_us;
   if (trim_record_ == PersistNumber{} || is_stuck) stage_trim();

@@ -7,6 +7,7 @@
 
 #include "base/mutant.h"
 #include "consensus/log_checkpoint.h"
+#include "replica/trim_record.h"
 #include "storage/layout.h"
 #include "wire/body.h"
 
@@ -152,16 +153,21 @@ void Recovery::visit_record(const wire::RecordHeader& header, storage::Location 
       index_.lies_at(page, location);
       break;
     }
-    case wire::RecordKind::trim:
-      trim_ = std::max(trim_, header.slot);
-      if (body.size() == sizeof(Lsn)) trimmed_ = std::max(trimmed_, synod::load<Lsn>(body));
-      break;
+    case wire::RecordKind::trim: visit_trim(header.slot, body); break;
     case wire::RecordKind::repair:
       doubt_ = header.ballot.is_none() ? consensus::Doubt::without_bound() : consensus::Doubt::below(header.ballot, header.slot);
       promised_ = std::max(promised_, header.ballot);
       break;
     case wire::RecordKind::checkpoint: break;  // see visit
   }
+}
+
+void Recovery::visit_trim(Slot first_kept, Bytes body) {
+  trim_ = std::max(trim_, first_kept);
+  const auto record = decode_trim_record(body);
+  if (!record) return;
+  trimmed_ = std::max(trimmed_, record->trimmed);
+  if (first_kept == trim_) trim_base_ = {record->base_sequence, record->base_offset, first_kept - 1};
 }
 
 // A repair has journalled again what the checkpoint knows at a place that was lost. (Where its page of the index is not here, the
@@ -269,6 +275,7 @@ Result<> Recovery::finish(const storage::Recovered& recovered) {
   if (error_) return std::unexpected(*error_);
   // A gap may hide how far the log was applied when the trim was recorded. It is found again when the log has come so far.
   trim_ = std::min(trim_, log_.applied() + 1);
+  if (trim_base_.applied + 1 != trim_) trim_base_ = {};
   index_.trim(trim_);
   if (recovered.tail_is_lost) {
     doubt_ = consensus::Doubt::without_bound();

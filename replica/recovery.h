@@ -52,6 +52,8 @@ class Recovery {
   [[nodiscard]] Slot trim() const { return trim_; }
   // The log's trim that `trim` stands for: the log itself may not have come so far again.
   [[nodiscard]] Lsn trimmed() const { return trimmed_; }
+  // The checkpoint that ends right in front of it, if its record says where that lies.
+  [[nodiscard]] storage::CheckpointAt trim_base() const { return trim_base_; }
   // That may be read here.
   [[nodiscard]] Lsn first_lsn() const { return first_lsn_; }
 
@@ -71,6 +73,7 @@ class Recovery {
   void enter_block(const storage::Watermarks& watermarks);
   void visit_record(const wire::RecordHeader& header, storage::Location location, Bytes body);
   void move(const wire::RecordHeader& header, storage::Location location);
+  void visit_trim(Slot first_kept, Bytes body);
   void visit_lost();
   void visit_gap(const storage::Gap& gap);
   void visit_checkpoint_part(Bytes body);
@@ -95,6 +98,7 @@ class Recovery {
   consensus::Doubt doubt_;
   Slot trim_;
   Lsn trimmed_;
+  storage::CheckpointAt trim_base_;
   Lsn first_lsn_;
   Slot watermark_;
   bool is_stuck_ = false;   // the next slot's record was lost; it may come again behind, where it was repaired

@@ -3,6 +3,7 @@
 
 #include "consensus/log_checkpoint.h"
 #include "replica/audit.h"
+#include "replica/trim_record.h"
 #include "storage/block_reader.h"
 #include "storage/journal_state.h"
 #include "storage/superblock.h"
@@ -71,7 +72,7 @@ void StoredIndex::take_record(const wire::RecordHeader& header, storage::Locatio
     case wire::RecordKind::chosen: behind_.insert(header.slot.value()); return;
     case wire::RecordKind::trim:
       trim_ = std::max(trim_, header.slot);
-      if (body.size() == sizeof(Lsn)) trim_lsn_ = std::max(trim_lsn_, load<Lsn>(body));
+      if (const auto trim = decode_trim_record(body)) trim_lsn_ = std::max(trim_lsn_, trim->trimmed);
       return;
     case wire::RecordKind::index:
       if (header.slot == Slot{} || body.size() < sizeof(IndexPageHeader)) return;

@@ -40,13 +40,17 @@ bool ChainScan::start_at(std::uint64_t offset, std::uint64_t sequence) {
   if (offset < segments_offset || offset % device_block_bytes != 0 || offset + device_block_bytes > ready_end_) return false;
   const auto header = decode_block_header(reader_.view(offset, device_block_bytes), offset, superblock_);
   if (!header || header->sequence != sequence || header->kind == BlockKind::healed) return false;
-  end_.sequence = sequence - 1;
-  end_.open_count = header->open_count;
-  end_.segment = header->segment;
-  end_.generation = header->generation;
-  end_.offset = offset;
-  end_.value = header->previous;
+  start_at(*header);
   return true;
+}
+
+void ChainScan::start_at(const BlockHeader& header) {
+  end_.sequence = header.sequence - 1;
+  end_.open_count = header.open_count;
+  end_.segment = header.segment;
+  end_.generation = header.generation;
+  end_.offset = header.offset;
+  end_.value = header.previous;
 }
 
 Result<bool> ChainScan::step() {

@@ -217,6 +217,8 @@ class Journal {
   // it, and what lies behind it: a peer that is farther behind gets its state, and then the slots, and lacks nothing. (One of
   // several in one segment may be unknown after a start.)
   [[nodiscard]] std::optional<CheckpointAt> newest_checkpoint_below(Slot slot) const;
+  // Whether it names a place that is not released.
+  [[nodiscard]] bool keeps(const CheckpointAt& at) const;
   // Whether `release` would let go of a segment.
   [[nodiscard]] bool can_release(Slot below) const;
   // Whether `release` could let go of more if there were a newer checkpoint.

@@ -122,6 +122,11 @@ std::optional<CheckpointAt> Journal::newest_checkpoint_below(Slot slot) const {
   }
 }
 
+bool Journal::keeps(const CheckpointAt& at) const {
+  const Geometry& geometry = state_->geometry;
+  return at.sequence != 0 && geometry.can_hold_block(at.offset) && state_->is_kept(geometry.segment_of(at.offset));
+}
+
 // Not announced as free: it is behind the oldest one that is needed.
 bool Journal::State::is_kept(std::uint32_t index) const {
   const auto distance = [&](std::uint32_t to) {

@@ -72,8 +72,10 @@ class ChainScan {
   // Starts at the beginning of the journal.
   ChainScan(DeviceRef device, const Superblock& superblock, const Survey& survey, const Visitor& visitor);
 
-  // Starts at a block instead, if it is there and can be read.
+  // Starts at a block instead, if it is there, can be read and holds records.
   [[nodiscard]] bool start_at(std::uint64_t offset, std::uint64_t sequence);
+  // Starts at this one, which was read and may cover lost ones.
+  void start_at(const BlockHeader& header);
   // Goes on by one good block, over no gap. False: there is none.
   [[nodiscard]] Result<bool> step();
   // Visits every record of the chain and judges its end.

@@ -24,6 +24,9 @@ void Scrub::begin_pass() {
   open_count_ = 0;
   progress_.segments_done = 0;
   begin_segment();
+  // What lies before the oldest segment that is needed nobody knows any more; before the first block of the disk lies nothing.
+  const bool is_beginning = segment_ == 0 && journal_.segments()[0].generation == 1;
+  if (is_beginning) value_ = chain_start(journal_.state_->superblock.disk);
 }
 
 void Scrub::begin_segment() {

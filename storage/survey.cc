@@ -89,7 +89,7 @@ std::vector<BlockHeader> Survey::witnesses_of(std::uint64_t sequence) const {
 std::optional<CheckpointAt> Survey::named_in(const BlockHeader& head, DeviceRef device, const Superblock& superblock) const {
   const Visitor nobody;
   ChainScan scan(device, superblock, *this, nobody);
-  if (!scan.start_at(head.offset, head.sequence)) return std::nullopt;
+  scan.start_at(head);
   for (auto stepped = scan.step(); stepped && *stepped && scan.reached().segment == head.segment; stepped = scan.step()) {
   }
   const ChainEnd& end = scan.reached();

@@ -255,6 +255,60 @@ TEST_F(Repair, a_replica_behind_the_trim_of_the_others_gets_their_checkpoint) {
   world_.cluster.expect_equal_logs();
 }
 
+// Found by the simulator, seed 6951: a repair brought on a newer checkpoint in the segment of the one that the trim went up to.
+class TrimBase : public Repair {
+ protected:
+  [[nodiscard]] std::optional<storage::CheckpointAt> newest(std::size_t place) {
+    return node(place).journal().newest_checkpoint_below(node(place).engine().commit() + 1);
+  }
+  // Only one replica can serve the state in front of its trim, and its newest checkpoint is another one.
+  void make_base_an_older_one(std::size_t server) {
+    while (node(server).journal().current_segment() < 2) append(1, 2'000);
+    append(30, 2'000);
+    trim(static_cast<std::uint64_t>(appended_));
+    ASSERT_TRUE(world_.run_until([&] { return node(server).engine().trim() > Slot(1); }));
+    append(5, 2'000);  // that the next checkpoint covers, and the trim does not
+    const auto base = newest(server);
+    const std::uint32_t segment = node(server).journal().current_segment();
+    damage(server, segment * 256 * 1024 + 20 * block_bytes, 5 * block_bytes);
+    ASSERT_TRUE(world_.run_until([&] { return node(server).counters().gaps_closed > 0; }, 60'000'000));
+    ASSERT_EQ(node(server).journal().current_segment(), segment);
+    ASSERT_NE(newest(server), base);
+    ASSERT_GE(newest(server)->applied, node(server).engine().trim()) << "it does not end in front of the trim";
+  }
+  void expect_caught_up_from(std::size_t server, std::size_t laggard) {
+    const std::size_t other = 3 - server - laggard;
+    world_.cluster.network.cut(Cluster::endpoint_of(laggard), Cluster::endpoint_of(other));
+    world_.cluster.network.cut(Cluster::endpoint_of(other), Cluster::endpoint_of(laggard));
+    world_.cluster.start(laggard);
+    EXPECT_TRUE(world_.run_until([&] { return world_.cluster.has_settled(); }, 20'000'000));
+    EXPECT_EQ(node(laggard).counters().states_taken, 1U);
+  }
+};
+
+TEST_F(TrimBase, is_served_though_a_newer_checkpoint_lies_in_its_segment) {
+  append(20);
+  settle();
+  const std::size_t server = *world_.cluster.leader();
+  const std::size_t laggard = follower();
+  world_.cluster.stop(laggard);
+  make_base_an_older_one(server);
+  expect_caught_up_from(server, laggard);
+}
+
+TEST_F(TrimBase, is_known_after_a_restart) {
+  append(20);
+  settle();
+  const std::size_t server = *world_.cluster.leader();
+  const std::size_t laggard = follower();
+  world_.cluster.stop(laggard);
+  make_base_an_older_one(server);
+  world_.cluster.cut_power(server);
+  world_.cluster.start(server);
+  append(5);
+  expect_caught_up_from(server, laggard);
+}
+
 TEST_F(Repair, a_journal_runs_round_its_ring_while_it_is_trimmed) {
   for (int lap = 0; lap < 8; ++lap) {
     append(400, 6'000);

@@ -1,6 +1,7 @@
 // Trims through the log: what they refuse, whom they survive.
 #include <gtest/gtest.h>
 
+#include "replica/trim_record.h"
 #include "tests/replica/clients.h"
 #include "wire/body.h"
 
@@ -179,6 +180,26 @@ TEST_F(Trims, let_a_repeated_append_be_answered_though_its_entry_is_gone) {
   const auto place = node.log().sessions().find(client_.session().id());
   ASSERT_TRUE(place.has_value());
   EXPECT_EQ(node.log().sessions().lsn_of(*place, Sequence(3)), Lsn(2));
+}
+
+TEST(TrimRecord, has_these_bytes) {
+  const TrimRecord record{.trimmed = Lsn(0x0102), .base_sequence = 0x0304, .base_offset = 0x010000};
+  constexpr std::array<std::uint8_t, 24> golden = {2, 1, 0, 0, 0, 0, 0, 0, 4, 3, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0};
+  EXPECT_TRUE(std::ranges::equal(bytes_of(record), std::as_bytes(std::span(golden))));
+  const auto decoded = decode_trim_record(bytes_of(record));
+  ASSERT_TRUE(decoded.has_value());
+  EXPECT_EQ(decoded->trimmed, record.trimmed);
+  EXPECT_EQ(decoded->base_sequence, record.base_sequence);
+  EXPECT_EQ(decoded->base_offset, record.base_offset);
+}
+
+TEST(TrimRecord, of_the_first_binaries_names_no_checkpoint) {
+  const Lsn trimmed(77);
+  const auto decoded = decode_trim_record(bytes_of(trimmed));
+  ASSERT_TRUE(decoded.has_value());
+  EXPECT_EQ(decoded->trimmed, trimmed);
+  EXPECT_EQ(decoded->base_sequence, 0U);
+  EXPECT_FALSE(decode_trim_record(bytes_of(trimmed).first(7)).has_value());
 }
 
 }  // namespace

@@ -2,8 +2,10 @@
 // healed.
 #include <gtest/gtest.h>
 
+#include <optional>
 #include <set>
 
+#include "storage/scrub.h"
 #include "tests/storage/chain.h"
 
 namespace synod::storage::test {
@@ -477,6 +479,70 @@ TEST(Heal, the_first_block) {
   const auto memory = make_chain(8);
   flip(*memory, 1, 40);
   expect_healed(*memory);
+}
+
+std::optional<Gap> scrubbed_gap(Journal& journal) {
+  Scrub scrub(journal, {.bytes_per_s = 1U << 30, .pause_us = 0});
+  std::optional<Gap> gap;
+  for (std::uint64_t now_us = 1'000; !gap && now_us < 1'000'000; now_us += 1'000) {
+    gap = scrub.step(now_us);
+    journal.submit();
+    poll(journal);
+  }
+  return gap;
+}
+
+// Closes a gap as a replica does: behind a checkpoint that needs nothing of what lay there. The next start must find that one.
+void expect_checkpoint_behind_healed(MemoryDevice& memory, std::uint64_t slot, const std::optional<Gap>& recovered) {
+  const std::vector<std::byte> bytes = random_bytes(2'000, slot);
+  {
+    const auto opened = open(DeviceRef(memory));
+    ASSERT_TRUE(opened.journal) << opened.error;
+    Journal& journal = *opened.journal;
+    if (!recovered) flip(memory, 1, 40);
+    const auto gap = recovered ? recovered : scrubbed_gap(journal);
+    ASSERT_TRUE(gap);
+    for (const auto& part : checkpoint_parts(Slot(slot), bytes, 1'000, 1)) stage(journal, part);
+    drain(journal, told(slot + 1));
+    append_votes(journal, slot + 1, slot + 2);
+    ASSERT_TRUE(heal(journal, *gap));
+  }
+  const auto again = open(DeviceRef(memory));
+  ASSERT_TRUE(again.journal) << again.error;
+  EXPECT_TRUE(again.journal->recovered().has_checkpoint);
+  EXPECT_EQ(again.checkpoint, bytes);
+  EXPECT_EQ(slots_of(again), (std::vector<std::uint64_t>{slot + 1, slot + 2}));
+}
+
+// Found by the simulator, seed 6163: the first block, over which the scrub came, was healed with no word of what it follows.
+TEST(Heal, the_first_block_that_the_scrub_has_found) {
+  const auto memory = make_chain(8);
+  expect_checkpoint_behind_healed(*memory, 8, std::nullopt);
+}
+
+// And the same start did not look behind the healed first block of the newest segment for the checkpoint that is named there.
+TEST(Heal, the_head_of_the_newest_segment) {
+  const auto memory = make_chain(36, 4, 64U << 10);
+  flip(*memory, 33);
+  const auto found = open(DeviceRef(*memory));
+  ASSERT_EQ(found.gaps.size(), 1U) << found.error;
+  expect_checkpoint_behind_healed(*memory, 36, found.gaps[0]);
+}
+
+TEST(Heal, the_first_block_says_what_it_follows) {
+  const auto memory = make_chain(8);
+  {
+    const auto opened = open(DeviceRef(*memory));
+    ASSERT_TRUE(opened.journal) << opened.error;
+    flip(*memory, 1, 40);
+    const auto gap = scrubbed_gap(*opened.journal);
+    ASSERT_TRUE(gap);
+    ASSERT_TRUE(heal(*opened.journal, *gap));
+  }
+  const auto again = open(DeviceRef(*memory));
+  ASSERT_TRUE(again.journal) << again.error;
+  EXPECT_TRUE(again.gaps.empty());
+  EXPECT_EQ(slots_of(again), slots_but(8, 0, 0));
 }
 
 TEST(Heal, several_gaps_of_several_blocks) {
