@@ -236,10 +236,11 @@ void Node::answer_run(const consensus::AppliedRun& run) {
 }
 
 void Node::flush_answer() {
+  if (pending_answer_.count == 0) return;
   const consensus::AppliedRun run = pending_answer_;
   pending_answer_.count = 0;
   // After a failover the client has perhaps not found us yet: its retry is answered from the session.
-  if (run.count == 0 || session_route_ids_[run.place] != run.session) return;
+  if (session_route_ids_[run.place] != run.session) return;
   wire::Appended appended;
   appended.session = run.session;
   appended.first = run.first;

@@ -10,6 +10,7 @@
 namespace synod::replica {
 
 void Node::carry_out() {
+  if (effects_.empty() && effects_.open_count_floor == 0) return;
   for (const consensus::Persist& record : effects_.persists) persist(record);
   for (const consensus::Send& message : effects_.sends) send(message);
   for (const consensus::Serve& range : effects_.serves) reads_.serve(range);

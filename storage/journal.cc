@@ -125,10 +125,9 @@ void Journal::State::send(Block& sent) {
   ++sent_sequence;
   announce_release(sent);
   const auto length = static_cast<std::uint32_t>(align_up(sent.used, device_block_bytes));
-  if (sent.zero_from > sent.used) {
-    std::memset(sent.buffer.data() + sent.used, 0, std::min(sent.zero_from, length) - sent.used);
-  }
-  if (sent.zero_from <= length) sent.zero_from = sent.used;
+  // All that its last use left there, at once: less would have to be cleared again in each small block behind a large one.
+  if (sent.zero_from > sent.used) std::memset(sent.buffer.data() + sent.used, 0, sent.zero_from - sent.used);
+  sent.zero_from = sent.used;
   const Bytes payload = sent.buffer.subspan(sizeof(BlockHeader), sent.used - sizeof(BlockHeader));
   const bool begins_segment = sent.offset == geometry.start_of(sent.segment);
   BlockHeader header{.kind = std::exchange(next_kind, BlockKind::normal),
