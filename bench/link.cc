@@ -15,7 +15,7 @@ constexpr std::uint32_t sessions_ended_max = 3;
 constexpr unsigned range_bits = 40;  // of the request and message numbers of one client
 
 dataplane::LocalIdentity identity_of(const Ways& ways) {
-  return {.cluster = wire::cluster_id(ways.cluster), .group = GroupId{}, .self = ReplicaId{}, .incarnation = {draw_uuid(), 1}};
+  return {.cluster = wire::cluster_id(ways.cluster), .group = ways.group, .self = ReplicaId{}, .incarnation = {draw_uuid(), 1}};
 }
 
 client::SessionOptions options_of(const Ways& ways, const LinkOptions& asked, std::size_t client) {

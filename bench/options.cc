@@ -70,6 +70,7 @@ Result<> check_load(const Options& options) {
   if (options.ladder && (options.rate > 0 || options.measure != Measure::latency)) {
     return fail("--ladder belongs to 'bench latency' without --rate: it finds the rates itself");
   }
+  if (options.group > 0 && options.where != Where::cluster) return fail("--group needs --cluster: others have one group");
   if (options.kill_leader && options.where != Where::processes) {
     return fail(
         "--kill-leader needs --processes: the replicas of a box are one process, and other clusters are not ours to kill");

@@ -30,7 +30,8 @@ struct Options {
   std::string port = "ring";  // of a box
   std::string addresses;      // of a cluster that is there
   std::string cluster = "synod";
-  std::string data;  // a directory, "memory", or empty: a temporary directory on a disk
+  std::uint32_t group = 0;  // of a cluster that runs already
+  std::string data;         // a directory, "memory", or empty: a temporary directory on a disk
   std::string ack = "quorum";
   std::size_t payload_bytes = 128;
   std::string wal;  // a PostgreSQL WAL segment: entries have the sizes of what its commits flush, instead of payload_bytes

@@ -14,7 +14,12 @@ class ClusterTarget final : public Target {
   ClusterTarget(TargetOptions options, std::vector<client::Peer> peers, std::unique_ptr<dataplane::UdpPort> port)
       : options_(std::move(options)), peers_(std::move(peers)), port_(std::move(port)) {}
 
-  Ways ways() override { return {.cluster = options_.options.cluster, .ports = {dataplane::PortRef(*port_)}, .peers = peers_}; }
+  Ways ways() override {
+    return {.cluster = options_.options.cluster,
+            .group = GroupId(options_.options.group),
+            .ports = {dataplane::PortRef(*port_)},
+            .peers = peers_};
+  }
   [[nodiscard]] std::string port() const override { return "kernel UDP to the client"; }
   [[nodiscard]] std::string device() const override { return "of the cluster's machines"; }
   [[nodiscard]] bool device_stable() const override { return true; }
@@ -30,7 +35,7 @@ class ClusterTarget final : public Target {
 }  // namespace
 
 Result<std::unique_ptr<Target>> reach_cluster(const TargetOptions& options) {
-  auto peers = client::parse_cluster(options.options.addresses);
+  auto peers = client::parse_cluster(options.options.addresses, GroupId(options.options.group));
   if (!peers) return std::unexpected(peers.error());
   auto port = dataplane::UdpPort::open({});
   if (!port) return std::unexpected(port.error());

@@ -43,6 +43,9 @@ void Bench::add_to(CLI::App& command) {
   command.add_option("--cluster", options.addresses, "HOST:PORT,... of a cluster that runs already")
       ->excludes(in_box)
       ->excludes(in_processes);
+  command.add_option("--group", options.group, "of a cluster that runs already: which of its logs")
+      ->check(CLI::Range(std::uint32_t{0}, static_cast<std::uint32_t>(groups_max - 1)))
+      ->capture_default_str();
   command.add_option("--cluster-name", options.cluster, "the cluster's name, as given to format")->capture_default_str();
   command.add_option("--data", options.data,
                      "an empty directory for journals, or 'memory' (default: a temporary directory on a disk)");

@@ -30,6 +30,9 @@ void ClusterOptions::add_to(CLI::App& command) {
       ->required()
       ->check(check);
   command.add_option("--cluster-name", name, "the cluster's name, as given to format")->capture_default_str();
+  command.add_option("--group", group, "of a cluster with several groups: which log")
+      ->check(CLI::Range(std::uint32_t{0}, static_cast<std::uint32_t>(groups_max - 1)))
+      ->capture_default_str();
   // Some 30 years: beyond, the number of microseconds would mean nothing.
   command.add_option("--deadline", deadline_seconds, "seconds after which an operation is given up")
       ->check(CLI::Range(0.001, 1e9))
@@ -40,6 +43,7 @@ Result<std::unique_ptr<client::Client>> ClusterOptions::connect() const {
   client::ClientOptions options;
   options.addresses = addresses;
   options.cluster = name;
+  options.group = GroupId(group);
   options.timeout_us = timeout_us();
   options.ack = ack;
   return client::Client::connect(options);

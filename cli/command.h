@@ -45,6 +45,7 @@ int usage(const std::string& text);
 struct ClusterOptions {
   std::string addresses;
   std::string name = "synod";
+  std::uint32_t group = 0;
   double deadline_seconds = 10;
   wire::AckLevel ack = wire::AckLevel::quorum;  // of appends
 

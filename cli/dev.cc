@@ -19,6 +19,7 @@ namespace {
 
 struct DevOptions {
   std::uint16_t replicas = 3;
+  std::uint16_t groups = 1;
   std::string data = "synod-data";
   bool box = false;
   bool kernel_udp = false;
@@ -37,6 +38,7 @@ int run_processes(const DevOptions& options, dataplane::IdlePolicy idle) {
   auto cluster = replica::LocalCluster::make({.directory = options.data,
                                               .cluster = options.name,
                                               .replicas = options.replicas,
+                                              .groups = options.groups,
                                               .port = options.port,
                                               .capacity_bytes = options.capacity_bytes,
                                               .memory = options.data == replica::data_memory,
@@ -45,7 +47,9 @@ int run_processes(const DevOptions& options, dataplane::IdlePolicy idle) {
                                               .say = [](const std::string& line) { fmt::print(stderr, "{}\n", line); }});
   if (!cluster) return failed(cluster.error().text);
   if (auto started = cluster->start_all(); !started) return failed(started.error().text);
-  announce(cluster->addresses(), fmt::format("{} replicas as processes, data in {}", options.replicas, options.data));
+  announce(cluster->addresses(),
+           fmt::format("{} replicas as processes{}, data in {}", options.replicas,
+                       options.groups == 1 ? "" : fmt::format(" with {} groups each (--group)", options.groups), options.data));
   while (!replica::stop_requested) {
     for (std::size_t place = 0; place < cluster->size(); ++place) {
       if (cluster->pid(place) < 0 || cluster->is_running(place)) continue;
@@ -94,6 +98,9 @@ void add_dev(CLI::App& app, Body& body) {
   auto options = std::make_shared<DevOptions>();
   CLI::App* command = app.add_subcommand("dev", "Run a whole cluster on this machine");
   command->add_option("--replicas", options->replicas, "how many")->check(CLI::Range(1, 7))->capture_default_str();
+  command->add_option("--groups", options->groups, "separate logs, each with a thread and a journal of its own at every replica")
+      ->check(CLI::Range(std::size_t{1}, groups_max))
+      ->capture_default_str();
   command->add_option("--data", options->data, "directory of the replicas' data, made if missing; or 'memory'")
       ->capture_default_str();
   command->add_flag("--box", options->box, "all replicas in one process, on one core");
@@ -109,6 +116,7 @@ void add_dev(CLI::App& app, Body& body) {
       const auto idle = dataplane::parse_idle_policy(options->idle);
       if (!idle) return usage(idle.error().text);
       if (options->box && options->port == 0) return usage("--box needs a --port");
+      if (options->box && options->groups > 1) return usage("--box is one group: leave --groups away");
       replica::stop_on_signals();
       return options->box ? run_box(*options, *idle) : run_processes(*options, *idle);
     };

@@ -6,6 +6,7 @@
 
 #include "cli/command.h"
 #include "client/address.h"
+#include "replica/config.h"
 #include "storage/format.h"
 
 namespace synod::cli {
@@ -41,6 +42,7 @@ struct Format {
   storage::FormatOptions format;
   std::uint16_t replica = 0;
   std::string replicas = "3";
+  std::uint16_t groups = 1;
   std::uint64_t capacity_bytes = 1ULL << 30;
   CLI::Option* capacity = nullptr;
 
@@ -52,6 +54,21 @@ struct Format {
     format.members = *members;
     format.replica = ReplicaId(replica);
     std::error_code ignored;
+    if (groups > 1 && std::filesystem::is_block_file(format.directory, ignored)) {
+      return usage("--groups: a block device holds one journal: name a directory");
+    }
+    const std::string data = format.directory;
+    for (std::uint32_t group = 0; group < groups; ++group) {
+      format.group = GroupId(group);
+      format.directory = replica::group_directory(data, format.group, groups);
+      if (const int code = run_one(); code != exit_done) return code;
+    }
+    return finish_output(exit_done);
+  }
+
+  // Prints the uuid of the journal that it makes.
+  int run_one() {
+    std::error_code ignored;
     const bool whole = capacity->count() == 0 && std::filesystem::is_block_file(format.directory, ignored);
     format.capacity_bytes = whole ? 0 : capacity_bytes;
     const bool terminal = ::isatty(STDERR_FILENO) == 1;
@@ -61,7 +78,7 @@ struct Format {
     if (terminal) fmt::print(stderr, "\r\x1b[K");
     if (!identity) return failed(identity.error().text);
     fmt::print("{}\n", uuid_text(identity->disk));
-    return finish_output(exit_done);
+    return exit_done;
   }
 };
 
@@ -76,6 +93,9 @@ void add_format(CLI::App& app, Body& body) {
   command->add_option("--cluster", options.format.cluster, "the cluster's name")->required();
   command->add_option("--replica", options.replica, "this replica's id")->required()->check(CLI::Range(1, 65535));
   command->add_option("--replicas", options.replicas, "number of replicas, or their addresses")->required();
+  command->add_option("--groups", options.groups, "logs of this replica; a journal for each, in group-0, group-1, ...")
+      ->check(CLI::Range(std::size_t{1}, groups_max))
+      ->capture_default_str();
   options.capacity =
       command->add_option("--capacity", options.capacity_bytes, "size of the journal, e.g. 1GiB (a device: all of it)")
           ->transform(CLI::AsSizeValue(false))

@@ -46,6 +46,7 @@ void print_table(const json& shown) {
 json superblock_json(const storage::Superblock& superblock) {
   return {{"version", superblock.version},
           {"replica", superblock.replica.value()},
+          {"group", superblock.group},
           {"members", superblock.members},
           {"number", superblock.number},
           {"cluster", fmt::format("{:016x}", superblock.cluster.value())},

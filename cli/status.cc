@@ -1,6 +1,7 @@
 // synod status: what every replica says about itself.
 #include <algorithm>
 #include <cstring>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -13,8 +14,9 @@ namespace synod::cli {
 
 namespace {
 
-nlohmann::json to_json(const client::ReplicaStatus& status) {
-  nlohmann::json row = {{"replica", status.peer.id.value()},
+nlohmann::json to_json(std::uint32_t group, const client::ReplicaStatus& status) {
+  nlohmann::json row = {{"group", group},
+                        {"replica", status.peer.id.value()},
                         {"address", dataplane::to_string(status.peer.route.endpoint)},
                         {"reachable", status.answer.has_value()}};
   if (!status.answer) return row;
@@ -121,21 +123,55 @@ void print_table(const std::vector<client::ReplicaStatus>& replicas) {
 }
 
 struct Status {
-  ClusterOptions cluster{.addresses = {}, .name = "synod", .deadline_seconds = 1};
+  ClusterOptions cluster{.addresses = {}, .name = "synod", .group = 0, .deadline_seconds = 1};
   std::string format = "table";
+  CLI::Option* group_option = nullptr;
+  bool is_one_group = false;
 
-  [[nodiscard]] int run() const {
-    auto client = cluster.connect();
-    if (!client) return failed(client.error().text);
-    const auto replicas = (*client)->status(cluster.timeout_us());
+  using Replicas = std::vector<client::ReplicaStatus>;
+
+  [[nodiscard]] Result<Replicas> ask(std::uint32_t group) const {
+    ClusterOptions asked = cluster;
+    asked.group = group;
+    auto client = asked.connect();
+    if (!client) return std::unexpected(client.error());
+    return (*client)->status(asked.timeout_us());
+  }
+
+  // Every group, as many as a replica of the first one says that there are; or the one that was asked for.
+  [[nodiscard]] Result<std::map<std::uint32_t, Replicas>> ask_all() const {
+    std::map<std::uint32_t, Replicas> groups;
+    std::uint32_t end = cluster.group + 1;
+    for (std::uint32_t group = cluster.group; group < end; ++group) {
+      auto replicas = ask(group);
+      if (!replicas) return std::unexpected(replicas.error());
+      for (const client::ReplicaStatus& status : *replicas) {
+        if (status.answer && !is_one_group) end = std::max<std::uint32_t>(end, status.answer->groups);
+      }
+      groups[group] = *std::move(replicas);
+    }
+    return groups;
+  }
+
+  [[nodiscard]] int run() {
+    is_one_group = group_option->count() > 0;
+    const auto groups = ask_all();
+    if (!groups) return failed(groups.error().text);
     if (format == "json") {
       nlohmann::json rows = nlohmann::json::array();
-      for (const client::ReplicaStatus& status : replicas) rows.push_back(to_json(status));
+      for (const auto& [group, replicas] : *groups) {
+        for (const client::ReplicaStatus& status : replicas) rows.push_back(to_json(group, status));
+      }
       fmt::print("{}\n", nlohmann::json{{"cluster", cluster.name}, {"replicas", rows}}.dump(2));
     } else {
-      print_table(replicas);
+      for (const auto& [group, replicas] : *groups) {
+        if (groups->size() > 1) fmt::print("{}group {}\n", group == 0 ? "" : "\n", group);
+        print_table(replicas);
+      }
     }
-    const bool any = std::ranges::any_of(replicas, [](const auto& status) { return status.answer.has_value(); });
+    const bool any = std::ranges::any_of(*groups, [](const auto& group) {
+      return std::ranges::any_of(group.second, [](const auto& status) { return status.answer.has_value(); });
+    });
     if (const int code = finish_output(exit_done); code != exit_done || any) return code;
     return failed("no replica answered: check the addresses and the cluster's name (--cluster-name)");
   }
@@ -147,6 +183,7 @@ void add_status(CLI::App& app, Body& body) {
   CLI::App* const command = app.add_subcommand("status", "show every replica's role and watermarks");
   static Status options;  // lives as long as the application that refers to it
   options.cluster.add_to(*command);
+  options.group_option = command->get_option("--group");
   add_format_option(*command, options.format);
   command->final_callback([&body] { body = [] { return options.run(); }; });
 }

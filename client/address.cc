@@ -56,7 +56,7 @@ Result<Peer> parse_peer(std::string_view item, std::size_t place) {
 
 }  // namespace
 
-Result<std::vector<Peer>> parse_cluster(std::string_view text) {
+Result<std::vector<Peer>> parse_cluster(std::string_view text, GroupId group) {
   std::vector<Peer> peers;
   const bool with_ids = text.find('=') != std::string_view::npos;
   while (true) {
@@ -64,8 +64,11 @@ Result<std::vector<Peer>> parse_cluster(std::string_view text) {
     if (with_ids && item.find('=') == std::string_view::npos) {
       return fail(fmt::format("'{}' has no id while others have one: write ID=HOST:PORT for all or for none", item));
     }
-    const auto peer = parse_peer(item, peers.size());
+    auto peer = parse_peer(item, peers.size());
     if (!peer) return std::unexpected(peer.error());
+    const std::uint64_t port = peer->route.endpoint.port + std::uint64_t{group.value()};
+    if (port > UINT16_MAX) return fail(fmt::format("'{}' has no group {}: its UDP port would be {}", item, group.value(), port));
+    peer->route.endpoint.port = static_cast<std::uint16_t>(port);
     const auto same = [&](const Peer& other) { return other.id == peer->id || other.route == peer->route; };
     if (std::ranges::any_of(peers, same))
       return fail(fmt::format("'{}' repeats an id or an address: name each replica once", item));

@@ -26,7 +26,8 @@ std::uint64_t monotonic_us() {
 }
 
 dataplane::LocalIdentity identity_of(const ClientOptions& options) {
-  return {.cluster = wire::cluster_id(options.cluster), .group = GroupId{}, .self = ReplicaId{}, .incarnation = {draw_uuid(), 1}};
+  return {
+      .cluster = wire::cluster_id(options.cluster), .group = options.group, .self = ReplicaId{}, .incarnation = {draw_uuid(), 1}};
 }
 
 SessionOptions session_options_of(const ClientOptions& options, const dataplane::UdpPort& port) {
@@ -44,7 +45,7 @@ std::string entries_text(std::size_t count) {
 }  // namespace
 
 Result<std::unique_ptr<Client>> Client::connect(const ClientOptions& options) {
-  auto peers = parse_cluster(options.addresses);
+  auto peers = parse_cluster(options.addresses, options.group);
   if (!peers) return std::unexpected(peers.error());
   auto port = dataplane::UdpPort::open({});
   if (!port) return std::unexpected(port.error());

@@ -22,6 +22,7 @@ namespace synod::client {
 struct ClientOptions {
   std::string addresses;                        // see client/address.h
   std::string cluster = "synod";                // the cluster's name
+  GroupId group;                                // the addresses are group 0's, and those of the others follow (replica/config.h)
   std::uint64_t timeout_us = 10'000'000;        // of each operation. 0: for ever
   wire::AckLevel ack = wire::AckLevel::quorum;  // of every append
   SessionOptions session;                       // append_timeout_us is taken from timeout_us

@@ -1,5 +1,6 @@
 #include "dataplane/lcore.h"
 
+#include <algorithm>
 #include <cstring>
 #include <ctime>
 
@@ -15,7 +16,9 @@ namespace synod::dataplane {
 namespace {
 
 constexpr std::uint64_t yields_before_sleep_ns = 200'000;
-constexpr long sleep_ns = 50'000;
+constexpr std::uint64_t sleep_ns_min = 50'000;
+constexpr std::uint64_t sleep_ns_max = 1'000'000;
+constexpr std::uint64_t silence_per_sleep = 1'000;
 
 }  // namespace
 
@@ -63,13 +66,15 @@ void Idler::give_core_away() {
   }
   const std::uint64_t now = now_ns();
   if (empty_polls_ == empty_polls_before_yield) idle_since_ns_ = now;
-  if (now - idle_since_ns_ < yields_before_sleep_ns) {
+  const std::uint64_t idle_ns = now - idle_since_ns_;
+  if (idle_ns < yields_before_sleep_ns) {
     ::sched_yield();
     return;
   }
   // The default slack of 50 us would double the sleep. It belongs to the thread, so the loop's own thread asks for it.
   if (!slack_set_) slack_set_ = ::prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0) == 0;
-  const timespec duration{0, sleep_ns};
+  const std::uint64_t sleep_ns = std::clamp(idle_ns / silence_per_sleep, sleep_ns_min, sleep_ns_max);
+  const timespec duration{0, static_cast<long>(sleep_ns)};
   ::nanosleep(&duration, nullptr);
 }
 

@@ -17,7 +17,8 @@ namespace synod::dataplane {
 
 // spin:  never gives the core away: the lowest latency, for a core that nothing else needs.
 // yield: gives it to whoever else is runnable there (several processes on one core, kernel workers of the disk).
-// sleep: as yield while there was work lately, then short sleeps: for laptops. Adds up to about 60 us to the first message.
+// sleep: as yield while there was work lately, then sleeps of a thousandth of the silence so far, of 50 us at least and 1 ms at
+//        most: for laptops. So much later the first message behind it is seen.
 enum class IdlePolicy : std::uint8_t { spin, yield, sleep };
 
 [[nodiscard]] const char* to_string(IdlePolicy policy);

@@ -94,25 +94,27 @@ Result<> Box::link_nodes(const BoxOptions& options) {
 bool Box::poll(Node& node, std::uint64_t now_us) {
   const bool worked = node.poll_once(now_us);
   node.flush();  // the next one has it at once
+  may_rest_ = may_rest_ && node.may_rest();
   return worked;
 }
 
-bool Box::poll_once(std::uint64_t now_us) {
-  bool worked = false;
+void Box::poll_once(std::uint64_t now_us) {
+  may_rest_ = true;
   const auto leader = std::ranges::find_if(nodes_, [](const auto& node) { return node->engine().is_leader(); });
   for (const auto& node : nodes_) {
     const bool has_worked = poll(*node, now_us);
     // A quorum may be one follower away: its answer does not wait for the work of the others.
     if (has_worked && leader != nodes_.end() && node != *leader) poll(**leader, now_us);
-    worked = has_worked || worked;
   }
   for (const auto& node : nodes_) node->submit();
-  return worked;
 }
 
 void Box::run(dataplane::IdlePolicy idle, const std::atomic<bool>& stop) {
   dataplane::Idler idler(idle);
-  while (!stop.load(std::memory_order_relaxed)) idler.idle(poll_once(dataplane::now_us()));
+  while (!stop.load(std::memory_order_relaxed)) {
+    poll_once(dataplane::now_us());
+    idler.idle(!may_rest_);
+  }
 }
 
 }  // namespace synod::replica

@@ -52,7 +52,7 @@ class Box {
   [[nodiscard]] std::span<const std::unique_ptr<StageTrace>> traces() const { return traces_; }
 
   // Polls and flushes each node, and the leader again behind each other that had something to do; then submits all.
-  bool poll_once(std::uint64_t now_us);
+  void poll_once(std::uint64_t now_us);
   void run(dataplane::IdlePolicy idle, const std::atomic<bool>& stop);
 
  private:
@@ -68,6 +68,7 @@ class Box {
   std::vector<std::unique_ptr<dataplane::UdpPort>> udp_;
   std::vector<std::unique_ptr<StageTrace>> traces_;
   std::vector<std::unique_ptr<Node>> nodes_;
+  bool may_rest_ = true;  // all of them, as of the last poll_once
 };
 
 }  // namespace synod::replica

@@ -4,6 +4,7 @@
 
 #include <toml++/toml.h>
 #include <algorithm>
+#include <cstdlib>
 #include <initializer_list>
 
 #include "wire/limits.h"
@@ -11,6 +12,8 @@
 namespace synod::replica {
 
 namespace {
+
+constexpr std::uint64_t core_max = 1023;
 
 // One table of the file, with its place for messages.
 class Table {
@@ -173,6 +176,38 @@ Result<std::vector<Item>> parse_list(const toml::table& root, const std::string&
   return items;
 }
 
+// Each group takes the next UDP port: what is written may not lie among the ports of another.
+Result<> check_groups(const Config& config, const std::string& name) {
+  if (config.groups == 1) return {};
+  std::vector<std::pair<std::string, dataplane::Endpoint>> first_ports;
+  for (const MemberConfig& member : config.members) {
+    if (member.id == config.replica) continue;
+    first_ports.emplace_back(fmt::format("member {}", member.id.value()), member.address);
+  }
+  for (const PortConfig& port : config.ports) {
+    if (port.kind == PortConfig::Kind::device) {
+      return fail(fmt::format("{}: port '{}': a DPDK device serves one group: use 'udp' or 'pair', or a process for each group",
+                              name, port.name));
+    }
+    if (port.kind == PortConfig::Kind::udp) first_ports.emplace_back(fmt::format("port '{}'", port.name), port.address);
+  }
+  for (std::size_t i = 0; i < first_ports.size(); ++i) {
+    const auto& [what, at] = first_ports[i];
+    if (at.port > UINT16_MAX - (config.groups - 1)) {
+      return fail(fmt::format("{}: {}: {} groups take the ports from {} on, and there are none behind 65535", name, what,
+                              config.groups, at.port));
+    }
+    for (std::size_t j = 0; j < i; ++j) {
+      const auto& [other, other_at] = first_ports[j];
+      const int distance = std::abs(static_cast<int>(at.port) - other_at.port);
+      if (at.address != other_at.address || distance >= config.groups) continue;
+      return fail(fmt::format("{}: {} and {} are {} ports apart, and {} groups need as many", name, other, what, distance,
+                              config.groups));
+    }
+  }
+  return {};
+}
+
 // What only the whole file shows.
 Result<> check_whole(const Config& config, const std::string& name) {
   if (config.members.size() > members_max) return fail(fmt::format("{}: more than {} members", name, members_max));
@@ -197,13 +232,38 @@ Result<> check_whole(const Config& config, const std::string& name) {
     if (!known) return fail(fmt::format("{}: member {}: there is no port named '{}'", name, member.id.value(), member.port));
     if (member.address.port == 0) return fail(fmt::format("{}: member {}: 'address' is missing", name, member.id.value()));
   }
-  return {};
+  return check_groups(config, name);
+}
+
+// `core` for one group, `cores` for any number.
+Result<std::vector<unsigned>> parse_cores(const toml::table& root, const Table& table, const std::string& name,
+                                          std::size_t groups) {
+  std::vector<unsigned> cores;
+  if (table.has("core")) {
+    if (groups > 1 || table.has("cores")) return fail(fmt::format("{}: 'core' is of one group: write cores = [...]", name));
+    unsigned core = 0;
+    TAKE(core, table.number("core", 0, core_max));
+    cores.push_back(core);
+  }
+  if (!table.has("cores")) return cores;
+  const toml::array* list = root["cores"].as_array();
+  if (list == nullptr || list->size() != groups) {
+    return fail(fmt::format("{}: 'cores' is not a list of {} numbers: name one core for each group", name, groups));
+  }
+  for (const toml::node& item : *list) {
+    const auto core = item.value<std::int64_t>();
+    if (!core || *core < 0 || *core > static_cast<std::int64_t>(core_max)) {
+      return fail(fmt::format("{}: 'cores' holds what is no number from 0 to {}", name, core_max));
+    }
+    cores.push_back(static_cast<unsigned>(*core));
+  }
+  return cores;
 }
 
 Result<Config> parse_root(const toml::table& root, const std::string& name) {
   const Table table(root, name);
-  const auto known =
-      table.only({"cluster", "replica", "data", "memory_mb", "idle", "core", "timeouts", "retention", "member", "port"});
+  const auto known = table.only(
+      {"cluster", "replica", "groups", "data", "memory_mb", "idle", "core", "cores", "timeouts", "retention", "member", "port"});
   if (!known) return std::unexpected(known.error());
   Config config;
   std::uint64_t replica = 0;
@@ -217,11 +277,8 @@ Result<Config> parse_root(const toml::table& root, const std::string& name) {
   const auto policy = dataplane::parse_idle_policy(idle);
   if (!policy) return fail(fmt::format("{}: 'idle': {}", name, policy.error().text));
   config.idle = *policy;
-  if (table.has("core")) {
-    unsigned core = 0;
-    TAKE(core, table.number("core", 0, 1023));
-    config.core = core;
-  }
+  TAKE(config.groups, table.number_or("groups", 1, groups_max, 1));
+  TAKE(config.cores, parse_cores(root, table, name, config.groups));
   if (table.has("timeouts")) {
     const toml::table* timeouts = root["timeouts"].as_table();
     if (timeouts == nullptr) return fail(fmt::format("{}: 'timeouts' is not a table: write [timeouts]", name));
@@ -282,6 +339,24 @@ std::vector<ReplicaId> Config::member_ids() const {
   return ids;
 }
 
+std::string group_directory(const std::string& data, GroupId group, std::size_t groups) {
+  return groups == 1 ? data : fmt::format("{}/group-{}", data, group.value());
+}
+
+Config Config::of_group(GroupId number) const {
+  Config config = *this;
+  config.group = number;
+  const auto offset = static_cast<std::uint16_t>(number.value());
+  if (data != data_memory) config.data = group_directory(data, number, groups);
+  if (!cores.empty()) config.cores = {cores[offset]};
+  for (MemberConfig& member : config.members) member.address.port = static_cast<std::uint16_t>(member.address.port + offset);
+  for (PortConfig& port : config.ports) {
+    port.address.port = static_cast<std::uint16_t>(port.address.port + offset);
+    if (port.kind == PortConfig::Kind::pair && offset > 0) port.device += fmt::format(".{}", offset);
+  }
+  return config;
+}
+
 Result<Config> parse_config(std::string_view text, const std::string& name) {
   try {
     return with_error_in_one_line(parse_root(toml::parse(text, name), name));
@@ -302,7 +377,8 @@ Result<Config> load_config(const std::string& path) {
 std::string to_toml(const Config& config) {
   std::string text = fmt::format("cluster = {}\nreplica = {}\ndata = {}\nmemory_mb = {}\nidle = \"{}\"\n", quoted(config.cluster),
                                  config.replica.value(), quoted(config.data), config.memory_mb, to_string(config.idle));
-  if (config.core) text += fmt::format("core = {}\n", *config.core);
+  if (config.groups > 1) text += fmt::format("groups = {}\n", config.groups);
+  if (!config.cores.empty()) text += fmt::format("cores = [{}]\n", fmt::join(config.cores, ", "));
   text += fmt::format("\n[timeouts]\nheartbeat_ms = {}\nelection_ms_min = {}\nelection_ms_max = {}\n",
                       config.timeouts.heartbeat_us / 1000, config.timeouts.election_us_min / 1000,
                       config.timeouts.election_us_max / 1000);

@@ -37,23 +37,31 @@ struct MemberConfig {
   std::string port;             // through which of our ports
 };
 
+// Groups are separate logs: each has a thread, a journal and ports of its own, and shares nothing with the others. What is
+// written here is group 0's. The one that is numbered g has its data in the directory `group-g`, and UDP ports that lie g higher,
+// here and at every member.
 struct Config {
   std::string cluster;
   ReplicaId replica;
+  std::uint16_t groups = 1;
+  GroupId group;                   // of what of_group() returns
   std::string data;                // a directory, or data_memory
   std::uint64_t memory_mb = 1024;  // of a diskless group's log
   dataplane::IdlePolicy idle = dataplane::IdlePolicy::sleep;
-  std::optional<unsigned> core;  // unset: not pinned
+  std::vector<unsigned> cores;  // one a group; empty: not pinned
   consensus::Timeouts timeouts;
   RetentionOptions retention;
   std::vector<MemberConfig> members;
   std::vector<PortConfig> ports;
 
   [[nodiscard]] std::vector<ReplicaId> member_ids() const;
+  [[nodiscard]] Config of_group(GroupId number) const;
 };
 
 [[nodiscard]] Result<Config> parse_config(std::string_view text, const std::string& name);
 [[nodiscard]] Result<Config> load_config(const std::string& path);
+// Where a group has its data: in `data` itself if it is the only one.
+[[nodiscard]] std::string group_directory(const std::string& data, GroupId group, std::size_t groups);
 // The text that parse_config reads back.
 [[nodiscard]] std::string to_toml(const Config& config);
 

@@ -13,11 +13,11 @@ Result<Data> Data::open(const std::string& directory) {
 }
 
 Result<Data> Data::make_memory(std::uint64_t bytes, const std::string& cluster, ReplicaId replica, std::uint16_t members,
-                               bool touch) {
+                               bool touch, GroupId group) {
   Data data;
   data.memory_ = std::make_unique<storage::MemoryDevice>(bytes);
   if (touch) data.memory_->touch();
-  if (auto formatted = storage::format_memory(*data.memory_, wire::cluster_id(cluster), replica, members); !formatted) {
+  if (auto formatted = storage::format_memory(*data.memory_, wire::cluster_id(cluster), replica, members, 0, group); !formatted) {
     return std::unexpected(formatted.error());
   }
   return data;

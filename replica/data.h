@@ -18,7 +18,7 @@ class Data {
   [[nodiscard]] static Result<Data> open(const std::string& directory);
   // A fresh disk in memory, with a fresh uuid. `touch`: takes all its memory from the system at once.
   [[nodiscard]] static Result<Data> make_memory(std::uint64_t bytes, const std::string& cluster, ReplicaId replica,
-                                                std::uint16_t members, bool touch = false);
+                                                std::uint16_t members, bool touch = false, GroupId group = {});
 
   [[nodiscard]] storage::DeviceRef device() {
     return disk_ != nullptr ? storage::DeviceRef(*disk_) : storage::DeviceRef(*memory_);

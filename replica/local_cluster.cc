@@ -9,6 +9,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 
 #include "dataplane/udp_port.h"
 #include "storage/format.h"
@@ -19,15 +20,38 @@ namespace {
 
 constexpr std::uint32_t loopback = (127U << 24) | 1U;
 
-// Ports that are free now. They are bound together first, so that they differ.
-Result<std::vector<dataplane::Endpoint>> free_endpoints(std::size_t count) {
-  std::vector<std::unique_ptr<dataplane::UdpPort>> held;
+constexpr int attempts_max = 100;
+
+using Held = std::vector<std::unique_ptr<dataplane::UdpPort>>;
+
+// Binds `groups` ports in a row that are free now, keeps them bound, and returns the first.
+Result<dataplane::Endpoint> free_row(std::size_t groups, Held& held) {
+  for (int attempt = 0; attempt < attempts_max; ++attempt) {
+    Held row;
+    for (std::size_t group = 0; group < groups; ++group) {
+      const auto number = static_cast<std::uint16_t>(group == 0 ? 0 : row.front()->local().port + group);
+      if (group > 0 && number == 0) break;  // behind the last one
+      auto port = dataplane::UdpPort::open({loopback, number});
+      if (!port && group == 0) return std::unexpected(port.error());
+      if (!port) break;
+      row.push_back(*std::move(port));
+    }
+    if (row.size() < groups) continue;
+    const dataplane::Endpoint first = row.front()->local();
+    std::ranges::move(row, std::back_inserter(held));
+    return first;
+  }
+  return fail(fmt::format("there are no {} free UDP ports in a row: use fewer groups", groups));
+}
+
+// Ports that are free now, the first of each row. They are bound together first, so that they differ.
+Result<std::vector<dataplane::Endpoint>> free_endpoints(std::size_t count, std::size_t groups) {
+  Held held;
   std::vector<dataplane::Endpoint> endpoints;
   for (std::size_t i = 0; i < count; ++i) {
-    auto port = dataplane::UdpPort::open({loopback, 0});
-    if (!port) return std::unexpected(port.error());
-    endpoints.push_back((*port)->local());
-    held.push_back(*std::move(port));
+    auto endpoint = free_row(groups, held);
+    if (!endpoint) return std::unexpected(endpoint.error());
+    endpoints.push_back(*endpoint);
   }
   return endpoints;
 }
@@ -72,26 +96,17 @@ Result<> LocalCluster::prepare() {
   if (error) return fail(fmt::format("cannot create {}: {}", options_.directory, error.message()));
   options_.directory = std::filesystem::absolute(options_.directory);
 
-  auto free = free_endpoints(2 * std::size_t{options_.replicas});
+  auto free = free_endpoints(2 * std::size_t{options_.replicas}, options_.groups);
   if (!free) return std::unexpected(free.error());
   for (std::size_t place = 0; place < options_.replicas; ++place) {
     clients_.push_back((*free)[place]);
-    if (options_.port != 0) clients_.back().port = static_cast<std::uint16_t>(options_.port + place);
+    if (options_.port != 0) clients_.back().port = static_cast<std::uint16_t>(options_.port + place * options_.groups);
     peers_.push_back(options_.kernel_udp ? (*free)[options_.replicas + place] : pair_endpoint(place));
   }
   children_.resize(options_.replicas);
   for (std::size_t place = 0; place < options_.replicas; ++place) {
-    const std::string data = path(place, "");
-    if (!options_.memory && !std::filesystem::exists(storage::journal_path(data))) {
-      if (options_.say) options_.say(fmt::format("formatting {} ({} MiB)", data, options_.capacity_bytes >> 20));
-      const auto formatted = storage::format({.directory = data,
-                                              .cluster = options_.cluster,
-                                              .replica = ReplicaId(static_cast<std::uint16_t>(place + 1)),
-                                              .members = options_.replicas,
-                                              .capacity_bytes = options_.capacity_bytes,
-                                              .prepare_all = options_.prepare_all},
-                                             {});
-      if (!formatted) return std::unexpected(formatted.error());
+    for (std::uint32_t group = 0; group < options_.groups && !options_.memory; ++group) {
+      if (auto formatted = format(place, GroupId(group)); !formatted) return formatted;
     }
     std::ofstream file(path(place, ".toml"), std::ios::trunc);
     file << to_toml(config_of(place));
@@ -100,10 +115,28 @@ Result<> LocalCluster::prepare() {
   return {};
 }
 
+// Unless it is.
+Result<> LocalCluster::format(std::size_t place, GroupId group) const {
+  const std::string data = group_directory(path(place, ""), group, options_.groups);
+  if (std::filesystem::exists(storage::journal_path(data))) return {};
+  if (options_.say) options_.say(fmt::format("formatting {} ({} MiB)", data, options_.capacity_bytes >> 20));
+  const auto formatted = storage::format({.directory = data,
+                                          .cluster = options_.cluster,
+                                          .group = group,
+                                          .replica = ReplicaId(static_cast<std::uint16_t>(place + 1)),
+                                          .members = options_.replicas,
+                                          .capacity_bytes = options_.capacity_bytes,
+                                          .prepare_all = options_.prepare_all},
+                                         {});
+  if (!formatted) return std::unexpected(formatted.error());
+  return {};
+}
+
 Config LocalCluster::config_of(std::size_t place) const {
   Config config;
   config.cluster = options_.cluster;
   config.replica = ReplicaId(static_cast<std::uint16_t>(place + 1));
+  config.groups = options_.groups;
   config.data = options_.memory ? data_memory : path(place, "");
   config.idle = options_.idle;
   config.ports.push_back({.name = "clients", .kind = PortConfig::Kind::udp, .address = clients_[place]});

@@ -22,11 +22,13 @@ struct LocalClusterOptions {
   std::string directory;  // holds 1, 2, ... (data), 1.toml, 1.log, ...
   std::string cluster = "synod";
   std::uint16_t replicas = 3;
-  std::uint16_t port = 0;  // clients reach replica i at 127.0.0.1:(port + i - 1); 0: any free ports
-  std::uint64_t capacity_bytes = 256ULL << 20;
-  bool prepare_all = false;  // all of the journals is written at once: for measuring
-  bool memory = false;       // diskless
-  bool kernel_udp = false;   // peers talk kernel UDP instead of pairs
+  std::uint16_t groups = 1;
+  // Clients reach group g of replica i at 127.0.0.1:(port + (i - 1) * groups + g); 0: any free ports.
+  std::uint16_t port = 0;
+  std::uint64_t capacity_bytes = 256ULL << 20;  // of each journal
+  bool prepare_all = false;                     // all of the journals is written at once: for measuring
+  bool memory = false;                          // diskless
+  bool kernel_udp = false;                      // peers talk kernel UDP instead of pairs
   dataplane::IdlePolicy idle = dataplane::IdlePolicy::sleep;
   std::function<void(const std::string&)> say;  // one line of progress; may be empty
 };
@@ -62,6 +64,7 @@ class LocalCluster {
  private:
   explicit LocalCluster(LocalClusterOptions options) : options_(std::move(options)) {}
   [[nodiscard]] Result<> prepare();
+  [[nodiscard]] Result<> format(std::size_t place, GroupId group) const;
   [[nodiscard]] Config config_of(std::size_t place) const;
   [[nodiscard]] std::string path(std::size_t place, const char* suffix) const;
 

@@ -112,6 +112,10 @@ Result<std::unique_ptr<Node>> Node::open(const NodeOptions& options, storage::De
 Result<> Node::check_members(const Parts& parts, const NodeOptions& options) {
   const storage::Identity& identity = parts.journal->recovered().identity;
   const Uuid disk = identity.disk;
+  if (identity.group != options.group) {
+    return fail(fmt::format("the journal is that of group {}, and group {} is expected: check --data", identity.group.value(),
+                            options.group.value()));
+  }
   if (identity.members != options.configuration.size()) {
     return fail(
         fmt::format("the journal was formatted for {} replicas and the configuration names {} members: correct the members, or "
@@ -204,15 +208,21 @@ void Node::set_route(ReplicaId peer, const dataplane::Route& route) {
 bool Node::poll_once(std::uint64_t now_us) {
   now_us_ = now_us;
   if (started_us_ == 0) started_us_ = now_us;
+  may_rest_ = true;
   const std::size_t packets = messenger_.poll([this](const dataplane::Message& message) { on_message(message); });
   for (const dataplane::Route& route : messenger_.refused()) on_refused(route);
   const bool completed = collect();
   const bool has_news = packets > 0 || completed;
   if (has_news || reads_.are_waiting() || now_us - turned_us_ >= options_.turn_interval_us) take_turn();
-  return has_news || (!failed_ && !journal_->idle());
+  const bool is_under_way = !failed_ && !journal_->idle();
+  may_rest_ = may_rest_ && !completed && !is_under_way;
+  return has_news || is_under_way;
 }
 
 void Node::on_message(const dataplane::Message& message) {
+  const bool is_sign_of_life =
+      message.header.type == wire::MessageType::heartbeat || message.header.type == wire::MessageType::heartbeat_answer;
+  may_rest_ = may_rest_ && is_sign_of_life;
   // What a process of an older or newer version, or anybody else, sends must not reach the wrong half.
   if (wire::is_client_message(message.header.type)) {
     on_client(message);
@@ -419,6 +429,7 @@ wire::StatusAnswer Node::status() const {
   status.members = static_cast<std::uint16_t>(options_.configuration.size());
   status.role = engine_.role();
   status.votes = engine_.may_vote() ? 1 : 0;
+  status.groups = options_.groups;
   status.stable = journal_->device_info().stable ? 1 : 0;
   return status;
 }

@@ -50,6 +50,7 @@ namespace synod::replica {
 struct NodeOptions {
   ClusterId cluster;
   GroupId group;
+  std::uint16_t groups = 1;  // of this process, for status
   ReplicaId self;
   consensus::Configuration configuration;
   consensus::Timeouts timeouts;
@@ -89,6 +90,8 @@ class Node {
 
   // Returns whether there was anything to do. now_us is monotonic.
   bool poll_once(std::uint64_t now_us);
+  // The last poll brought nothing but heartbeats, and no write or read is under way: the core may rest.
+  [[nodiscard]] bool may_rest() const { return may_rest_; }
   // Seconds since 1970, now and then: for what is kept by age.
   void set_time(std::uint64_t now_s) {
     now_s_ = now_s;
@@ -295,6 +298,7 @@ class Node {
   };
   std::optional<Room> room_;  // in the journal; to be looked at again once something was staged, or completed, or submitted
   bool has_turned_ = false;   // since the last submit
+  bool may_rest_ = true;
   NodeCounters counters_;
 };
 

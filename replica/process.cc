@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <memory>
+#include <string>
+#include <thread>
 #include <vector>
 
 #include "base/prng.h"
@@ -20,13 +22,31 @@ namespace synod::replica {
 
 namespace {
 
-// The ports of a process: opened here, polled by its node. Pairs are attached while the node runs, whenever their peer appears.
+// Once, for the threads of all groups.
+Result<> start_dpdk(const Config& config) {
+  dataplane::EalOptions options;
+  bool needed = false;
+  for (const PortConfig& port : config.ports) {
+    needed = needed || port.kind != PortConfig::Kind::udp;
+    // A PCI address has the form 0000:01:00.0
+    if (port.kind == PortConfig::Kind::device && port.device.size() > 4 && port.device[4] == ':') {
+      options.pci_devices.push_back(port.device.substr(0, port.device.find(',')));
+    }
+  }
+  options.cores = config.cores;
+  if (!needed) return {};
+  return dataplane::start_eal(options);
+}
+
+// The ports of a group: opened here, polled by its node. Pairs are attached while the node runs, whenever their peer appears.
 class Ports {
  public:
   Ports(const Config& config, Node& node) : config_(config), node_(node) {}
 
   [[nodiscard]] Result<> open() {
-    if (const auto started = start_dpdk(); !started) return started;
+    if (dataplane::eal_is_started()) {
+      if (const auto registered = dataplane::register_polling_thread(); !registered) return registered;
+    }
     for (const PortConfig& port : config_.ports) {
       const Result<> opened = open_one(port);
       if (!opened) return fail(fmt::format("port {}: {}", port.name, opened.error().text));
@@ -49,22 +69,6 @@ class Ports {
     const PortConfig* config;
     std::unique_ptr<dataplane::AttachTask> task;
   };
-
-  [[nodiscard]] Result<> start_dpdk() {
-    dataplane::EalOptions options;
-    bool needed = false;
-    for (const PortConfig& port : config_.ports) {
-      needed = needed || port.kind != PortConfig::Kind::udp;
-      // A PCI address has the form 0000:01:00.0
-      if (port.kind == PortConfig::Kind::device && port.device.size() > 4 && port.device[4] == ':') {
-        options.pci_devices.push_back(port.device.substr(0, port.device.find(',')));
-      }
-    }
-    if (config_.core) options.cores = {*config_.core};
-    if (!needed) return {};
-    if (auto started = dataplane::start_eal(options); !started) return started;
-    return dataplane::register_polling_thread();
-  }
 
   [[nodiscard]] Result<> open_one(const PortConfig& port) {
     switch (port.kind) {
@@ -115,31 +119,37 @@ class Ports {
 Result<Data> open_data(const Config& config) {
   if (config.data != data_memory) return Data::open(config.data);
   return Data::make_memory(config.memory_mb << 20, config.cluster, config.replica,
-                           static_cast<std::uint16_t>(config.members.size()));
+                           static_cast<std::uint16_t>(config.members.size()), false, config.group);
 }
 
-}  // namespace
+std::string in_group(const Config& config, const std::string& line) {
+  return config.groups == 1 ? line : fmt::format("group {}: {}", config.group.value(), line);
+}
 
-Result<> run_process(const Config& config) {
+// One group, on the calling thread.
+Result<> run_group(const Config& config) {
   auto data = open_data(config);
   if (!data) return std::unexpected(data.error());
   NodeOptions options{.cluster = wire::cluster_id(config.cluster),
+                      .group = config.group,
+                      .groups = config.groups,
                       .self = config.replica,
                       .configuration = consensus::Configuration(config.member_ids()),
                       .timeouts = config.timeouts,
                       .retention = config.retention,
-                      .seed = dataplane::now_ns(),
-                      .say = say_on_stderr};
+                      .seed = dataplane::now_ns() + config.group.value(),
+                      .say = [config](const std::string& line) { say_on_stderr(in_group(config, line)); }};
   auto node = Node::open(options, data->device());
   if (!node) return std::unexpected(node.error());
-  if (config.core) {
-    if (auto pinned = dataplane::pin_to_core(*config.core); !pinned) return pinned;
+  if (!config.cores.empty()) {
+    if (auto pinned = dataplane::pin_to_core(config.cores.front()); !pinned) return pinned;
   }
   Ports ports(config, **node);
   if (auto opened = ports.open(); !opened) return opened;
   const storage::DeviceInfo& device = (*node)->journal().device_info();
-  fmt::print("replica {} of {} is up: {} entries, {}{}\n", config.replica.value(), config.cluster, (*node)->log().tail().value(),
-             device.description, device.stable ? "" : " (NOT durable)");
+  const std::string what = fmt::format("replica {} of {} is up: {} entries, {}{}", config.replica.value(), config.cluster,
+                                       (*node)->log().tail().value(), device.description, device.stable ? "" : " (NOT durable)");
+  fmt::print("{}\n", in_group(config, what));
   std::fflush(stdout);
   dataplane::Idler idler(config.idle);
   std::uint64_t told_us = 0;
@@ -150,10 +160,31 @@ Result<> run_process(const Config& config) {
       (*node)->set_time(static_cast<std::uint64_t>(std::time(nullptr)));
       told_us = now_us;
     }
-    const bool worked = (*node)->poll_once(now_us);
+    (*node)->poll_once(now_us);
     (*node)->flush();
     (*node)->submit();
-    idler.idle(worked);
+    idler.idle(!(*node)->may_rest());
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<> run_process(const Config& config) {
+  if (auto started = start_dpdk(config); !started) return started;
+  std::vector<Result<>> ends(config.groups);
+  const auto run = [&](std::size_t group) {
+    ends[group] = run_group(config.of_group(GroupId(static_cast<std::uint32_t>(group))));
+    if (!ends[group]) stop_requested = true;  // all or none: a process that is half there is hard to notice
+  };
+  std::vector<std::jthread> threads;
+  for (std::size_t group = 1; group < config.groups; ++group) threads.emplace_back(run, group);
+  run(0);
+  threads.clear();
+  for (std::size_t group = 0; group < config.groups; ++group) {
+    if (ends[group]) continue;
+    if (config.groups == 1) return ends[group];
+    return fail(fmt::format("group {}: {}", group, ends[group].error().text));
   }
   return {};
 }

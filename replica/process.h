@@ -1,4 +1,5 @@
-// One replica as a process: opens what its configuration names and polls its node until it is told to stop.
+// One replica as a process: opens what its configuration names and polls its nodes, one a group and each on a thread of its own,
+// until it is told to stop.
 #pragma once
 
 #include "base/error.h"

@@ -190,6 +190,7 @@ std::string journal_path(const std::string& directory) {
 Result<Identity> format(const FormatOptions& options, const Progress& progress) {
   const auto plan = [&](std::uint64_t capacity_bytes) {
     return plan_superblock({.cluster = wire::cluster_id(options.cluster),
+                            .group = options.group,
                             .replica = options.replica,
                             .members = options.members,
                             .disk = draw_uuid(),

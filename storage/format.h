@@ -15,6 +15,7 @@ namespace synod::storage {
 struct FormatOptions {
   std::string directory;
   std::string cluster;
+  GroupId group;
   ReplicaId replica;
   std::uint16_t members = 3;
   std::uint64_t capacity_bytes = 1ULL << 30;

@@ -45,6 +45,7 @@ struct Location {
 // What a data directory says about itself.
 struct Identity {
   ClusterId cluster;
+  GroupId group;
   ReplicaId replica;
   std::uint16_t members = 0;  // number of initial members
   Uuid disk;

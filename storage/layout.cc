@@ -31,6 +31,7 @@ Geometry geometry_of(const Superblock& superblock) {
 
 Identity identity_of(const Superblock& superblock) {
   return {.cluster = superblock.cluster,
+          .group = GroupId(superblock.group),
           .replica = superblock.replica,
           .members = superblock.members,
           .disk = superblock.disk,
@@ -85,7 +86,7 @@ std::expected<Superblock, SuperblockFault> decode_superblock(Bytes from) {
                         superblock.segment_bytes % device_block_bytes == 0 && superblock.segments >= segments_min &&
                         superblock.number < UINT64_MAX && superblock.open_count < UINT64_MAX &&
                         superblock.block_bytes == device_block_bytes && superblock.replica != ReplicaId{} &&
-                        !superblock.disk.is_none() && superblock.zero_a == 0 && superblock.zero_c == 0 &&
+                        !superblock.disk.is_none() && superblock.group < groups_max && superblock.zero_c == 0 &&
                         is_zero(superblock.zero_b);
   if (!possible) return std::unexpected(SuperblockFault::bad_field);
   return superblock;
@@ -138,8 +139,10 @@ Result<Superblock> plan_superblock(const NewJournal& journal) {
                             segments_min * segment_bytes));
   }
   if (segments > UINT32_MAX) return fail(fmt::format("a journal of {} bytes is too large", journal.capacity_bytes));
+  if (journal.group.value() >= groups_max) return fail(fmt::format("groups are numbered from 0 to {}", groups_max - 1));
   return Superblock{.replica = journal.replica,
                     .members = journal.members,
+                    .group = static_cast<std::uint16_t>(journal.group.value()),
                     .number = 1,
                     .cluster = journal.cluster,
                     .disk = journal.disk,

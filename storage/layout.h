@@ -47,7 +47,7 @@ struct Superblock {
   std::uint16_t version = layout_version;
   ReplicaId replica;
   std::uint16_t members = 0;
-  std::uint16_t zero_a = 0;
+  std::uint16_t group = 0;
   std::uint64_t number = 0;  // of this superblock: the highest valid one rules
   ClusterId cluster;
   Uuid disk;
@@ -176,6 +176,7 @@ enum class BlockFault : std::uint8_t {
 // A superblock for a new journal of at least two segments within `capacity_bytes` (0 for segment_bytes: choose).
 struct NewJournal {
   ClusterId cluster;
+  GroupId group;
   ReplicaId replica;
   std::uint16_t members = 0;
   Uuid disk;

@@ -79,9 +79,10 @@ std::size_t MemoryDevice::poll(std::span<Completion> out) {
 }
 
 Result<> format_memory(MemoryDevice& device, ClusterId cluster, ReplicaId replica, std::uint16_t members,
-                       std::uint64_t segment_bytes) {
+                       std::uint64_t segment_bytes, GroupId group) {
   if (device.info().size_bytes <= segments_offset) return fail("a memory journal needs more memory: raise its capacity");
   auto superblock = plan_superblock({.cluster = cluster,
+                                     .group = group,
                                      .replica = replica,
                                      .members = members,
                                      .disk = draw_uuid(),

@@ -47,6 +47,6 @@ class MemoryDevice {
 
 // Makes an empty journal of the same layout as on disk, with a freshly drawn uuid. `segment_bytes` 0: chosen by the size.
 [[nodiscard]] Result<> format_memory(MemoryDevice& device, ClusterId cluster, ReplicaId replica, std::uint16_t members,
-                                     std::uint64_t segment_bytes = 0);
+                                     std::uint64_t segment_bytes = 0, GroupId group = {});
 
 }  // namespace synod::storage

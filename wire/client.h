@@ -185,7 +185,7 @@ struct StatusAnswer {
   std::uint32_t segments_ready = 0;   // zeroed, so that they can be written
   std::uint8_t stalled = 0;           // 1: the disk completes nothing, so this replica does not lead
   std::uint8_t preparing_failed = 0;  // 1: segments that are not ready cannot be made so just now; its log says why
-  std::uint8_t zero[2] = {};
+  std::uint16_t groups = 0;           // that this replica's process runs: 0 and upwards, each at the next UDP port
 };
 
 static_assert(Format<OpenSession> && sizeof(OpenSession) == 8);

@@ -7,6 +7,7 @@
 namespace synod {
 
 inline constexpr std::size_t members_max = 7;
+inline constexpr std::size_t groups_max = 64;                          // of one process
 inline constexpr std::size_t entry_bytes_max = 1U << 20;               // one client payload
 inline constexpr std::size_t body_bytes_max = entry_bytes_max + 4096;  // the value of one slot
 inline constexpr std::size_t body_bytes_batch = 64U << 10;             // a batch stops growing here, unless one entry is larger

@@ -222,6 +222,48 @@ class CommandLine(unittest.TestCase):
         self.assertEqual(len(re.findall("unreachable", done.stdout)), 1, done.stdout)
         self.assertRegex(done.stdout, r"(?m)^3 .*unreachable$")
 
+    def test_groups_are_logs_of_their_own(self):
+        """Two groups on three replicas: each has its log, its leader and its journals, and outlives a replica of both."""
+        process = self.start("dev", "--groups", "2", "--port", "0", "--data", self.path("dev"), "--capacity", "64MiB")
+        while not (line := process.stdout.readline()).strip().startswith("--cluster"):
+            self.assertTrue(line, "dev ended")
+        cluster = line.split()
+        for group in ("0", "1"):
+            lines = "".join(f"{i} of group {group}\n" for i in range(100))
+            done = run("append", *cluster, "--group", group, "--lines", stdin=lines)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            done = run("read", *cluster, "--group", group, "--from", "0")
+            self.assertEqual([entry.split("\t")[1] for entry in done.stdout.splitlines()], lines.splitlines(), done.stderr)
+        rows = json.loads(run("status", *cluster, "--format", "json").stdout)["replicas"]
+        self.assertEqual([(row["group"], row["replica"], row["tail_lsn"] >= 0) for row in rows],
+                         [(group, replica, True) for group in (0, 1) for replica in (1, 2, 3)])
+        self.assertIn("group 1", run("status", *cluster).stdout)
+        rows = json.loads(run("status", *cluster, "--group", "1", "--format", "json").stdout)["replicas"]
+        self.assertEqual({row["group"] for row in rows}, {1})
+        self.assert_line(run("tail-lsn", *cluster, "--group", "2", "--deadline", "0.3"), 1, "no replica answered")
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+        for replica in ("1", "2", "3"):
+            for group in (0, 1):
+                data = f"{self.path('dev')}/{replica}/group-{group}"
+                done = run("inspect", "superblock", "--data", data, "--format", "json")
+                self.assertEqual(json.loads(done.stdout)["group"], group, done.stderr)
+                self.assertEqual(run("verify", "--data", data).returncode, 0)
+
+    def test_a_journal_of_another_group_is_refused(self):
+        done = run("format", "--data", self.path("two"), "--cluster", "synod", "--replica", "1", "--replicas", "1", "--groups", "2",
+                   "--capacity", "16MiB")
+        self.assertEqual(len(done.stdout.split()), 2, done.stderr)
+        os.rename(self.path("two/group-0"), self.path("old"))
+        os.rename(self.path("two/group-1"), self.path("two/group-0"))
+        os.rename(self.path("old"), self.path("two/group-1"))
+        config = self.config(self.path("two"), members=(1,))
+        with open(config, encoding="utf-8") as file:
+            text = "groups = 2\n" + file.read()
+        with open(config, "w", encoding="utf-8") as file:
+            file.write(text)
+        self.assert_line(run("start", "--config", config), 1, "group 0: the journal is that of group 1", "check --data")
+
     def test_an_entry_appended_is_read_right_behind(self):
         ports = free_ports(1)
         self.format(replicas=1)

@@ -37,7 +37,7 @@ Config full() {
   config.data = "/data/with \"quotes\", a \\ and a\ttab";
   config.memory_mb = 77;
   config.idle = dataplane::IdlePolicy::spin;
-  config.core = 3;
+  config.cores = {3};
   config.timeouts.heartbeat_us = 7'000;
   config.timeouts.election_us_min = 80'000;
   config.timeouts.election_us_max = 90'000;
@@ -64,7 +64,8 @@ TEST(Config, is_read_back_as_it_was_written) {
   EXPECT_EQ(read->data, config.data);
   EXPECT_EQ(read->memory_mb, config.memory_mb);
   EXPECT_EQ(read->idle, config.idle);
-  EXPECT_EQ(read->core, config.core);
+  EXPECT_EQ(read->groups, config.groups);
+  EXPECT_EQ(read->cores, config.cores);
   EXPECT_EQ(read->timeouts.heartbeat_us, config.timeouts.heartbeat_us);
   EXPECT_EQ(read->timeouts.election_us_min, config.timeouts.election_us_min);
   EXPECT_EQ(read->timeouts.election_us_max, config.timeouts.election_us_max);
@@ -91,10 +92,63 @@ TEST(Config, has_defaults_for_what_is_not_named) {
   const auto config = parse_config(good, "a.toml");
   ASSERT_TRUE(config) << config.error().text;
   EXPECT_EQ(config->idle, dataplane::IdlePolicy::sleep);
-  EXPECT_FALSE(config->core);
+  EXPECT_TRUE(config->cores.empty());
+  EXPECT_EQ(config->groups, 1U);
   EXPECT_FALSE(config->retention.is_on());
   EXPECT_EQ(config->timeouts.heartbeat_us, consensus::Timeouts{}.heartbeat_us);
   EXPECT_EQ(config->member_ids(), (std::vector<ReplicaId>{ReplicaId(1), ReplicaId(2)}));
+}
+
+Config with_groups() {
+  Config config = full();
+  config.groups = 2;
+  config.cores = {3, 5};
+  config.ports.pop_back();  // a device
+  config.members = {{ReplicaId(1), {0x0A000001, 7400}, "clients"}, {ReplicaId(2), {}, {}}, {ReplicaId(9), {9, 1}, "to-9"}};
+  return config;
+}
+
+TEST(Config, of_several_groups_is_read_back_and_gives_each_its_own) {
+  const auto read = parse_config(to_toml(with_groups()), "a.toml");
+  ASSERT_TRUE(read) << read.error().text;
+  EXPECT_EQ(read->groups, 2U);
+  EXPECT_EQ(read->cores, (std::vector<unsigned>{3, 5}));
+  const Config first = read->of_group(GroupId(0));
+  const Config second = read->of_group(GroupId(1));
+  EXPECT_EQ(first.data, read->data + "/group-0");
+  EXPECT_EQ(second.data, read->data + "/group-1");
+  EXPECT_EQ(second.cores, std::vector<unsigned>{5});
+  EXPECT_EQ(first.ports[0].address.port, 7401);
+  EXPECT_EQ(second.ports[0].address.port, 7402);
+  EXPECT_EQ(first.ports[1].device, read->ports[1].device);
+  EXPECT_EQ(second.ports[1].device, read->ports[1].device + ".1");
+  EXPECT_EQ(second.members[0].address, (dataplane::Endpoint{0x0A000001, 7401}));
+}
+
+TEST(Config, of_one_group_has_its_data_where_it_says) {
+  const auto config = parse_config(good, "a.toml");
+  ASSERT_TRUE(config) << config.error().text;
+  EXPECT_EQ(config->of_group(GroupId(0)).data, config->data);
+}
+
+TEST(Config, groups_need_ports_of_their_own) {
+  const auto error_of = [](Config config) {
+    const auto read = parse_config(to_toml(config), "a.toml");
+    return read ? "it was taken" : read.error().text;
+  };
+  Config config = with_groups();
+  config.members[0].address = {0x7F000001, 7402};  // our own second port
+  EXPECT_NE(error_of(config).find("are 1 ports apart, and 2 groups need as many"), std::string::npos) << error_of(config);
+  config = with_groups();
+  config.members[0].address.port = 65535;
+  EXPECT_NE(error_of(config).find("none behind 65535"), std::string::npos) << error_of(config);
+  config = full();
+  config.groups = 2;
+  config.cores = {1, 2};
+  EXPECT_NE(error_of(config).find("a DPDK device serves one group"), std::string::npos) << error_of(config);
+  config = with_groups();
+  config.cores = {1};
+  EXPECT_NE(error_of(config).find("name one core for each group"), std::string::npos) << error_of(config);
 }
 
 TEST(Config, takes_retention_as_an_inline_table_too) {
