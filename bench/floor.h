@@ -14,6 +14,7 @@ struct FloorTime {
   std::string method;  // how the round was done
   double p50_us = 0;
   double p99_us = 0;
+  double p9999_us = 0;
   std::uint64_t rounds = 0;
 };
 
@@ -21,6 +22,7 @@ struct FloorTime {
   return {.method = std::move(method),
           .p50_us = static_cast<double>(rounds_ns.percentile(50)) / 1000,
           .p99_us = static_cast<double>(rounds_ns.percentile(99)) / 1000,
+          .p9999_us = static_cast<double>(rounds_ns.percentile(99.99)) / 1000,
           .rounds = rounds_ns.count()};
 }
 

@@ -26,8 +26,11 @@ Json number_or_null(const std::optional<double>& value) {
 Json to_json(const std::vector<FloorTime>& times) {
   Json list = Json::array();
   for (const FloorTime& time : times) {
-    list.push_back(
-        {{"method", time.method}, {"p50_us", rounded(time.p50_us)}, {"p99_us", rounded(time.p99_us)}, {"rounds", time.rounds}});
+    list.push_back({{"method", time.method},
+                    {"p50_us", rounded(time.p50_us)},
+                    {"p99_us", rounded(time.p99_us)},
+                    {"p9999_us", rounded(time.p9999_us)},
+                    {"rounds", time.rounds}});
   }
   return list;
 }

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/command.h"
+#include "wire/limits.h"
 
 namespace synod::cli {
 
@@ -146,7 +147,8 @@ struct Status {
       auto replicas = ask(group);
       if (!replicas) return std::unexpected(replicas.error());
       for (const client::ReplicaStatus& status : *replicas) {
-        if (status.answer && !is_one_group) end = std::max<std::uint32_t>(end, status.answer->groups);
+        if (!status.answer || is_one_group) continue;
+        end = std::max<std::uint32_t>(end, std::min<std::uint32_t>(status.answer->groups, groups_max));
       }
       groups[group] = *std::move(replicas);
     }

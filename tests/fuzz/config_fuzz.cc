@@ -86,7 +86,8 @@ bool run(Bytes input) {
   if (!read) fmt::print(stderr, "{}\n{}", read.error().text, written);
   CHECK(read.has_value());
   CHECK(replica::to_toml(*read) == written);
-  CHECK(read->cluster == config->cluster && read->data == config->data && read->core == config->core);
+  CHECK(read->cluster == config->cluster && read->data == config->data && read->cores == config->cores &&
+        read->groups == config->groups);
   CHECK_EQ(read->timeouts.step_down_us, config->timeouts.step_down_us);
   CHECK(std::ranges::count(read->member_ids(), read->replica) == 1);
   return true;
