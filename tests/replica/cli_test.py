@@ -240,7 +240,7 @@ class CommandLine(unittest.TestCase):
         self.assertIn("group 1", run("status", *cluster).stdout)
         rows = json.loads(run("status", *cluster, "--group", "1", "--format", "json").stdout)["replicas"]
         self.assertEqual({row["group"] for row in rows}, {1})
-        self.assert_line(run("tail-lsn", *cluster, "--group", "2", "--deadline", "0.3"), 1, "no replica answered")
+        self.assert_line(run("tail-lsn", *cluster, "--group", "2", "--deadline", "0.3"), 1, "no answer before the deadline")
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=30)
         for replica in ("1", "2", "3"):
