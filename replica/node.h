@@ -276,6 +276,7 @@ class Node {
   Slot trim_slot_;                   // the first that is kept; at most trim_target_, see let_go
   storage::CheckpointAt trim_base_;  // ends right in front of trim_slot_, see pin_base
   PersistNumber trim_record_;
+  bool trim_is_stale_ = false;  // the record says less than could be said, see pin_base; it still witnesses the trim
   std::uint64_t trim_staged_us_ = 0;
   Lsn first_lsn_;                        // that may be read here: a state that was installed came without its entries
   std::optional<Slot> installing_from_;  // what the journal accounts for, until the installed state is staged

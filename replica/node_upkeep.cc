@@ -85,7 +85,7 @@ void Node::keep_checkpoint() {
   checkpoint_.part_taken();
   if (checkpoint_.is_writing()) return;
   installing_from_.reset();
-  trim_record_ = {};  // a start from this checkpoint does not see the record before it
+  trim_is_stale_ = true;  // a start from this checkpoint does not see the record before it
 }
 
 // A large one keeps out of the reserve, as votes do.
@@ -135,6 +135,7 @@ void Node::stage_trim() {
   const bool takes_reserve = !journal_->can_stage(wire::RecordKind::accepted, sizeof(TrimRecord));
   if (takes_reserve && !journal_->can_release(trim_slot_)) return;
   trim_staged_us_ = now_us_;
+  trim_is_stale_ = false;
   const TrimRecord record{.trimmed = trimmed_, .base_sequence = trim_base_.sequence, .base_offset = trim_base_.offset};
   trim_record_ = stage_own({.slot = trim_slot_, .kind = wire::RecordKind::trim}, bytes_of(record)).number;
 }
@@ -161,7 +162,7 @@ void Node::pin_base() {
   const auto base = journal_->newest_checkpoint_below(trim_slot_);
   if (!base || base->applied + 1 != trim_slot_ || base->sequence <= trim_base_.sequence) return;
   trim_base_ = *base;
-  trim_record_ = {};
+  trim_is_stale_ = true;
 }
 
 void Node::keep_trim() {
@@ -177,7 +178,9 @@ void Node::keep_trim() {
   pin_base();
   // Its record could not be staged then, or no block is on its way that could say that segments are free.
   const bool is_stuck = journal_->is_releasing() && journal_->idle() && now_us_ - trim_staged_us_ >= trim_again_us;
-  if (trim_record_ == PersistNumber{} || is_stuck) stage_trim();
+  // One that only says where the state lies takes no reserve: a few of them would leave none for the trim that brings space back.
+  const bool may_say_again = trim_is_stale_ && journal_->can_stage(wire::RecordKind::accepted, sizeof(TrimRecord));
+  if (trim_record_ == PersistNumber{} || is_stuck || may_say_again) stage_trim();
   if (trim_record_ != PersistNumber{}) journal_->release(trim_slot_, trim_record_);
   // Checkpoints come rarely, and where appends are refused for want of space nothing brings on the next one.
   const bool is_short = journal_->bytes_used() >= journal_->bytes_capacity() / 4;
