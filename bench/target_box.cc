@@ -9,6 +9,7 @@
 #include "dataplane/eal.h"
 #include "dataplane/lcore.h"
 #include "replica/config.h"
+#include "replica/stop.h"
 #include "storage/format.h"
 
 namespace synod::bench {
@@ -75,7 +76,8 @@ class BoxTarget final : public Target {
                                            .replica = ReplicaId(static_cast<std::uint16_t>(place + 1)),
                                            .members = box.replicas,
                                            .capacity_bytes = options_.capacity_bytes,
-                                           .prepare_all = true};
+                                           .prepare_all = true,
+                                           .stop = &replica::stop_requested};
       if (auto made = storage::format(options, {}); !made) return std::unexpected(made.error());
     }
     return {};

@@ -69,7 +69,8 @@ Result<> format_box(const DevOptions& options) {
                                       .cluster = options.name,
                                       .replica = ReplicaId(static_cast<std::uint16_t>(place + 1)),
                                       .members = options.replicas,
-                                      .capacity_bytes = options.capacity_bytes},
+                                      .capacity_bytes = options.capacity_bytes,
+                                      .stop = &replica::stop_requested},
                                      {});
     if (!formatted) return std::unexpected(formatted.error());
   }

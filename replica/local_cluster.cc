@@ -12,6 +12,7 @@
 #include <iterator>
 
 #include "dataplane/udp_port.h"
+#include "replica/stop.h"
 #include "storage/format.h"
 
 namespace synod::replica {
@@ -126,7 +127,8 @@ Result<> LocalCluster::format(std::size_t place, GroupId group) const {
                                           .replica = ReplicaId(static_cast<std::uint16_t>(place + 1)),
                                           .members = options_.replicas,
                                           .capacity_bytes = options_.capacity_bytes,
-                                          .prepare_all = options_.prepare_all},
+                                          .prepare_all = options_.prepare_all,
+                                          .stop = &stop_requested},
                                          {});
   if (!formatted) return std::unexpected(formatted.error());
   return {};

@@ -110,6 +110,7 @@ Result<> prepare_segments(const FormatOptions& options, const Geometry& geometry
   const std::uint32_t count = segments_to_prepare(options, geometry);
   const std::uint64_t total = count * geometry.segment_bytes;
   for (std::uint32_t segment = 0; segment < count; ++segment) {
+    if (options.stop != nullptr && *options.stop) return fail("interrupted");
     const std::string path = unprepared_path(options.directory, segment);
     const Descriptor file(::open(path.c_str(), O_RDWR | O_DIRECT | O_CLOEXEC));
     if (file.fd() < 0) return fail(fmt::format("cannot open {}: {}", path, std::strerror(errno)));

@@ -1,6 +1,7 @@
 // Making and opening data directories (control path; may allocate and block).
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -19,9 +20,10 @@ struct FormatOptions {
   ReplicaId replica;
   std::uint16_t members = 3;
   std::uint64_t capacity_bytes = 1ULL << 30;
-  std::uint64_t segment_bytes = 0;  // 0: chosen by the capacity (64 MiB, less for small journals)
-  bool prepare_all = false;         // zero every segment now, not only the first ones: for measuring
-  bool force = false;               // overwrite a raw device that is not blank
+  std::uint64_t segment_bytes = 0;          // 0: chosen by the capacity (64 MiB, less for small journals)
+  bool prepare_all = false;                 // zero every segment now, not only the first ones: for measuring
+  bool force = false;                       // overwrite a raw device that is not blank
+  const std::atomic<bool>* stop = nullptr;  // true: give up before the next segment, as if interrupted
 };
 
 // `directory` may name a raw block device; then capacity_bytes 0 is all of it.

@@ -261,8 +261,13 @@ class TrimBase : public Repair {
   [[nodiscard]] std::optional<storage::CheckpointAt> newest(std::size_t place) {
     return node(place).journal().newest_checkpoint_below(node(place).engine().commit() + 1);
   }
-  // Only one replica can serve the state in front of its trim, and its newest checkpoint is another one.
-  void make_base_an_older_one(std::size_t server) {
+  // One replica is down, and behind the trim of another, whose newest checkpoint does not end in front of that.
+  void make_base_an_older_one() {
+    append(20);
+    settle();
+    server = *world_.cluster.leader();
+    laggard = follower();
+    world_.cluster.stop(laggard);
     while (node(server).journal().current_segment() < 2) append(1, 2'000);
     append(30, 2'000);
     trim(static_cast<std::uint64_t>(appended_));
@@ -276,7 +281,8 @@ class TrimBase : public Repair {
     ASSERT_NE(newest(server), base);
     ASSERT_GE(newest(server)->applied, node(server).engine().trim()) << "it does not end in front of the trim";
   }
-  void expect_caught_up_from(std::size_t server, std::size_t laggard) {
+  // From the one alone.
+  void expect_caught_up() {
     const std::size_t other = 3 - server - laggard;
     world_.cluster.network.cut(Cluster::endpoint_of(laggard), Cluster::endpoint_of(other));
     world_.cluster.network.cut(Cluster::endpoint_of(other), Cluster::endpoint_of(laggard));
@@ -284,29 +290,22 @@ class TrimBase : public Repair {
     EXPECT_TRUE(world_.run_until([&] { return world_.cluster.has_settled(); }, 20'000'000));
     EXPECT_EQ(node(laggard).counters().states_taken, 1U);
   }
+
+  std::size_t server = 0;
+  std::size_t laggard = 0;
 };
 
 TEST_F(TrimBase, is_served_though_a_newer_checkpoint_lies_in_its_segment) {
-  append(20);
-  settle();
-  const std::size_t server = *world_.cluster.leader();
-  const std::size_t laggard = follower();
-  world_.cluster.stop(laggard);
-  make_base_an_older_one(server);
-  expect_caught_up_from(server, laggard);
+  make_base_an_older_one();
+  expect_caught_up();
 }
 
 TEST_F(TrimBase, is_known_after_a_restart) {
-  append(20);
-  settle();
-  const std::size_t server = *world_.cluster.leader();
-  const std::size_t laggard = follower();
-  world_.cluster.stop(laggard);
-  make_base_an_older_one(server);
+  make_base_an_older_one();
   world_.cluster.cut_power(server);
   world_.cluster.start(server);
   append(5);
-  expect_caught_up_from(server, laggard);
+  expect_caught_up();
 }
 
 TEST_F(Repair, a_journal_runs_round_its_ring_while_it_is_trimmed) {

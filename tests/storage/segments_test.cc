@@ -266,6 +266,17 @@ TEST_F(Segments, segments_without_their_journal_are_not_formatted_over) {
   EXPECT_TRUE(fs::exists(file(0)));
 }
 
+TEST_F(Segments, a_format_that_is_told_to_stop_makes_no_journal_and_can_be_repeated) {
+  std::atomic<bool> stop = true;
+  const std::string other = path() + "/other";
+  FormatOptions options = options_of(other);
+  options.stop = &stop;
+  EXPECT_EQ(error_of(format(options, {})), "interrupted");
+  EXPECT_FALSE(fs::exists(journal_path(other)));
+  stop = false;
+  EXPECT_TRUE(format(options, {}));
+}
+
 TEST_F(Segments, an_interrupted_format_is_repeated) {
   fs::rename(path() + "/journal", path() + "/journal.unfinished");
   fs::rename(file(3), unprepared_path(path(), 3));
