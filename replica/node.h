@@ -175,6 +175,7 @@ class Node {
   void finish_page();
   void keep_gaps();
   void add_gap(const storage::Gap& gap);
+  [[nodiscard]] bool is_behind(const storage::Gap& gap) const;
   void drop_readable_gaps();
   void begin_sweep();
   [[nodiscard]] bool lies_in_gap(const storage::Location& location) const;

@@ -106,8 +106,15 @@ void Node::add_gap(const storage::Gap& gap) {
   // More than fit are found again by the next pass.
   if (!gaps_.full()) gaps_.push_back({gap, pass});
   gap_found_us_ = now_us_;
-  moved_by_.reset();
+  if (!is_behind(gap)) moved_by_.reset();
   begin_sweep();
+}
+
+// The newest checkpoint lies behind the gap, and nothing has happened since that another one would say. A place that is lost
+// again and again, or that cannot be closed, would else fill the journal with them.
+bool Node::is_behind(const storage::Gap& gap) const {
+  const auto newest = journal_->newest_checkpoint_below(Slot(UINT64_MAX));
+  return newest && newest->sequence > gap.next_sequence && newest->applied == log_.applied();
 }
 
 // What a whole pass of the scrub has come by without seeing can be read again. What the peers were asked for may lie there after
@@ -172,7 +179,7 @@ void Node::finish_sweep() {
   if (gaps_.empty() || !is_settled) return;
   if (!moved_by_) {
     moved_by_ = journal_->durable_sequence();
-    journal_->need_checkpoint();
+    journal_->want_checkpoint();
   }
   closing_ = journal_->has_checkpoint_behind(*moved_by_);
 }

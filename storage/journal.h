@@ -228,9 +228,11 @@ class Journal {
   [[nodiscard]] bool wants_checkpoint() const;
   // Seconds since 1970, for the headers of the blocks to come.
   void set_time(std::uint64_t now_s);
-  // Asks for a checkpoint soon: the newest one cannot be read, or lies where it keeps segments from being released. Until it is
-  // begun, checkpoints and pages of the index may use the reserve.
+  // Asks for a checkpoint soon, because it brings space back: the newest one lies where it keeps segments from being released.
+  // Until it is begun, checkpoints and pages of the index may use the reserve.
   void need_checkpoint();
+  // Asks for one as soon as there is space for it.
+  void want_checkpoint();
   // Whether the newest durable checkpoint was begun behind this block.
   [[nodiscard]] bool has_checkpoint_behind(std::uint64_t sequence) const;
   // Whether a place on the device lies in the gap.

@@ -183,7 +183,7 @@ void Journal::State::note_checkpoint(const Block& block, Slot applied, Bytes bod
     staged_checkpoint = {
         .at = {last_sequence, block.offset, applied}, .segment = block.segment, .bytes = part.bytes, .last_number = {}};
     bytes_since_checkpoint = 0;
-    checkpoint_needed = false;
+    checkpoint_needed = checkpoint_wanted = false;
   }
   if (part.part + 1 == part.parts) staged_checkpoint.last_number = staged_number;
 }
@@ -191,7 +191,7 @@ void Journal::State::note_checkpoint(const Block& block, Slot applied, Bytes bod
 bool Journal::wants_checkpoint() const {
   const State& state = *state_;
   if (state.failed) return false;
-  if (state.checkpoint_needed) return true;
+  if (state.checkpoint_needed || state.checkpoint_wanted) return true;
   if (state.segment == state.staged_checkpoint.segment) return false;
   return state.bytes_since_checkpoint >=
          std::min(checkpoint_share * state.staged_checkpoint.bytes, state.geometry.bytes() / capacity_share);
@@ -199,6 +199,10 @@ bool Journal::wants_checkpoint() const {
 
 void Journal::need_checkpoint() {
   state_->checkpoint_needed = true;
+}
+
+void Journal::want_checkpoint() {
+  state_->checkpoint_wanted = true;
 }
 
 bool Journal::lies_in(const Gap& gap, std::uint64_t offset) const {

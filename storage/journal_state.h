@@ -155,7 +155,8 @@ struct Journal::State {
   AlignedBuffer blocks_buffer;
   std::uint64_t blocks_offset = 0;
   std::uint64_t blocks_bytes = 0;
-  bool checkpoint_needed = false;
+  bool checkpoint_needed = false;  // from the reserve, if need be
+  bool checkpoint_wanted = false;
   // A write beside the chain: the same block at one place after another.
   AlignedBuffer aside_buffer;
   std::array<std::uint64_t, superblock_copies> aside_offsets{};

@@ -79,6 +79,7 @@ void Scrub::ask(std::uint64_t now_us) {
       next_us_ = now_us + options_.pause_us;
       return;
     }
+    ++progress_.segments_done;
     segment_ = geometry.next(segment_);
     offset_ = geometry.start_of(segment_);
   }
@@ -160,8 +161,20 @@ void Scrub::begin_search() {
   tries_ = 0;
 }
 
+// The chain goes on at the start of this segment: nothing is lost. (Where its first blocks were lost and healed, the journal may
+// not know from where on the numbers lie here.)
+bool Scrub::is_next_segment(Bytes bytes) const {
+  if (offset_ != journal_.state_->geometry.start_of(segment_) || segment_ == gap_.segment) return false;
+  const auto header = decode_block_header(bytes, offset_, journal_.state_->superblock);
+  return header && is_next(*header);
+}
+
 void Scrub::judge_search(Bytes bytes) {
   const Superblock& superblock = journal_.state_->superblock;
+  if (is_next_segment(bytes)) {
+    is_searching_ = false;
+    return;
+  }
   std::uint64_t at = 0;
   for (; at + device_block_bytes <= bytes.size(); at += device_block_bytes) {
     const auto header = decode_block_header(bytes.subspan(at), offset_ + at, superblock);

@@ -53,6 +53,7 @@ class Scrub {
   };
   [[nodiscard]] Block look_at(Bytes bytes) const;
   void judge(Bytes bytes);
+  [[nodiscard]] bool is_next_segment(Bytes bytes) const;
   void judge_search(Bytes bytes);
   [[nodiscard]] bool is_next(const BlockHeader& header) const;
   [[nodiscard]] std::uint64_t last_of_segment() const;

@@ -140,6 +140,43 @@ TEST_F(Repair, what_was_repaired_and_lost_again_is_found_by_the_scrub) {
   for (std::uint64_t lsn = 0; lsn < 60; ++lsn) expect_readable(place, lsn);
 }
 
+// By the simulator's seed 9990: each pass of the scrub brought on a checkpoint, until the journal was full of them.
+TEST_F(Repair, a_place_that_is_lost_again_and_again_does_not_fill_the_journal) {
+  append(60);
+  settle();
+  const std::size_t place = follower();
+  lose_and_repair(place);
+  world_.run_for(1'000'000);
+  const std::uint64_t used = node(place).journal().bytes_used();
+  for (int i = 0; i < 5; ++i) {
+    const std::uint64_t closed = node(place).counters().gaps_closed;
+    damage(place, 8 * block_bytes, 10 * block_bytes);
+    ASSERT_TRUE(world_.run_until([&] { return node(place).counters().gaps_closed > closed; }, 60'000'000));
+  }
+  world_.run_for(1'000'000);
+  EXPECT_LE(node(place).journal().bytes_used(), used + block_bytes);
+}
+
+TEST_F(Repair, a_place_that_cannot_be_closed_does_not_fill_the_journal) {
+  append(60);
+  append(400, 2'000);
+  settle();
+  const std::size_t place = follower();
+  const std::uint64_t segment_bytes = node(place).journal().segment_bytes();
+  damage(place, 8 * block_bytes, 2 * segment_bytes);
+  const auto is_at_rest = [&] { return node(place).gaps() == 0 && node(place).journal().idle(); };
+  ASSERT_TRUE(world_.run_until([&] { return node(place).gaps() > 0; }, 60'000'000));
+  ASSERT_TRUE(world_.run_until(is_at_rest, 60'000'000));
+  EXPECT_EQ(node(place).counters().gaps_closed, 0U) << "no block spans a segment";
+  EXPECT_GT(node(place).status().records_repaired, 100U);
+  const std::uint64_t used = node(place).journal().bytes_used();
+  for (int i = 0; i < 5; ++i) {
+    ASSERT_TRUE(world_.run_until([&] { return node(place).gaps() > 0; }, 60'000'000));
+    ASSERT_TRUE(world_.run_until(is_at_rest, 60'000'000));
+  }
+  EXPECT_LE(node(place).journal().bytes_used(), used + block_bytes);
+}
+
 class RepairAlone : public Repair {
  protected:
   RepairAlone() : Repair(1) {}

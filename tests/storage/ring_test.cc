@@ -109,7 +109,9 @@ TEST(Ring, promises_without_end_leave_room_for_the_checkpoint_and_the_trim_that_
   EXPECT_FALSE(journal.can_release(Slot(slot + 1))) << "there is no checkpoint to start from";
   EXPECT_TRUE(journal.release_lacks_checkpoint(Slot(slot + 1)));
   EXPECT_FALSE(journal.can_stage(wire::RecordKind::checkpoint, 20'000)) << "none but one that brings space back";
-  EXPECT_FALSE(journal.can_stage(wire::RecordKind::index, 20'000));
+  journal.want_checkpoint();
+  EXPECT_TRUE(journal.wants_checkpoint());
+  EXPECT_FALSE(journal.can_stage(wire::RecordKind::index, 20'000)) << "nor for one that is only wanted";
   journal.need_checkpoint();
   EXPECT_TRUE(journal.can_stage(wire::RecordKind::index, 20'000));
   ASSERT_TRUE(journal.can_stage(wire::RecordKind::checkpoint, 20'000));
