@@ -193,12 +193,16 @@ void Disk::revive() {
   conduct.misdirect_next_write_to.reset();
 }
 
-// One of its places is in use again.
+// What lies here is written anew. Where that is the place that was meant, nothing is missing there any more; where it is the one
+// that was hit, nothing is to be put back there, but what was meant for the other place is still missing.
 void Disk::forget_misdirected(std::uint64_t offset, std::uint64_t bytes) {
-  std::erase_if(misdirected_, [&](const Misdirected& each) {
-    const auto overlaps = [&](std::uint64_t place) { return place < offset + bytes && offset < place + each.data.size(); };
-    return overlaps(each.offset) || overlaps(each.went_to);
-  });
+  const auto overlaps = [&](std::uint64_t place, const Misdirected& each) {
+    return place < offset + bytes && offset < place + each.data.size();
+  };
+  std::erase_if(misdirected_, [&](const Misdirected& each) { return overlaps(each.offset, each); });
+  for (Misdirected& each : misdirected_) {
+    if (overlaps(each.went_to, each)) each.overwrote.clear();
+  }
 }
 
 std::size_t Disk::undo_misdirected(const std::function<bool(Bytes)>& can_be_noticed) {

@@ -101,7 +101,7 @@ class Disk {
     std::uint64_t offset = 0;
     std::vector<std::byte> data;
     std::uint64_t went_to = 0;
-    std::vector<std::byte> overwrote;
+    std::vector<std::byte> overwrote;  // empty: it was written over since
   };
 
   [[nodiscard]] bool is_ready(const Operation& operation) const;

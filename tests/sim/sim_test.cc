@@ -134,6 +134,32 @@ TEST_F(SimDisk, finishes_a_write_only_when_its_time_has_come) {
   EXPECT_EQ(sectors_with(std::byte{7}), 16U);
 }
 
+// By seed 8392: a repair had written over the place that was hit, and then the write was missing for good, though nobody could
+// tell.
+TEST_F(SimDisk, puts_a_misdirected_write_right_though_the_place_that_it_hit_was_written_since) {
+  const std::uint64_t hit = offset;
+  const std::uint64_t meant = offset + (64U << 10);
+  const auto write_at = [&](std::uint64_t place, std::byte value) {
+    data_.assign(8192, value);
+    disk_.write_durable(place, data_, 1);
+    disk_.submit();
+    disk_.now_us += 1'000'000;
+    ASSERT_EQ(disk_.poll(std::span(&finished_, 1)), 1U);
+  };
+  for (const bool is_hit_place_written : {false, true}) {
+    write_at(hit, std::byte{1});
+    disk_.conduct.misdirect_next_write_to = hit;
+    write_at(meant, std::byte{2});
+    EXPECT_EQ(disk_.sectors()[hit], std::byte{2});
+    EXPECT_NE(disk_.sectors()[meant], std::byte{2});
+    if (is_hit_place_written) write_at(hit, std::byte{3});
+    EXPECT_EQ(disk_.undo_misdirected([](Bytes) { return false; }), 1U);
+    EXPECT_EQ(disk_.sectors()[hit], is_hit_place_written ? std::byte{3} : std::byte{1});
+    EXPECT_EQ(disk_.sectors()[meant], std::byte{2});
+    write_at(meant, std::byte{0});
+  }
+}
+
 TEST_F(SimDisk, tears_what_is_in_flight_when_power_goes) {
   std::size_t torn = 0;
   for (int i = 0; i < 40; ++i) {
