@@ -74,7 +74,8 @@ void Scrub::ask(std::uint64_t now_us) {
   }
   if (is_searching_ && offset_ + device_block_bytes > geometry.end_of(segment_)) {
     if (segment_ == journal_.current_segment()) {
-      // Nothing behind it: at the next start it would be a lost tail. More blocks will come.
+      // No later block says that it was durable, so a start could not tell that it is lost. Once there is one, this is a gap.
+      if (journal_.idle()) journal_.want_checkpoint();
       is_running_ = is_searching_ = false;
       next_us_ = now_us + options_.pause_us;
       return;

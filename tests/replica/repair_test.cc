@@ -140,6 +140,19 @@ TEST_F(Repair, what_was_repaired_and_lost_again_is_found_by_the_scrub) {
   for (std::uint64_t lsn = 0; lsn < 60; ++lsn) expect_readable(place, lsn);
 }
 
+TEST_F(Repair, the_newest_block_is_missed_though_nothing_comes_behind_it) {
+  append(60);
+  settle();
+  const std::size_t place = follower();
+  ASSERT_TRUE(world_.run_until([&] { return node(place).journal().idle(); }));
+  damage(place, node(place).journal().bytes_used() - block_bytes, block_bytes);
+  ASSERT_TRUE(world_.run_until([&] { return node(place).counters().gaps_closed > 0; }, 60'000'000));
+  world_.cluster.cut_power(place);
+  stop_others(place);
+  world_.cluster.start(place);
+  for (std::uint64_t lsn = 0; lsn < 60; lsn += 7) expect_readable(place, lsn);
+}
+
 // By the simulator's seed 9990: each pass of the scrub brought on a checkpoint, until the journal was full of them.
 TEST_F(Repair, a_place_that_is_lost_again_and_again_does_not_fill_the_journal) {
   append(60);
