@@ -127,6 +127,7 @@ void Session::transmit(dataplane::Messenger& messenger, std::uint64_t now_us) {
     timeouts_ = 0;
     resume_us_ = 0;
     gap_ = Sequence{};
+    credit_ = entries_in_flight_limit;
     if (window_.ranges() > 0) restart_at(window_.range(0).first);
   }
   if (!leader_.ready(now_us) || now_us < resume_us_) return;
@@ -172,7 +173,7 @@ void Session::transmit_next(dataplane::Messenger& messenger, std::uint64_t now_u
   for (std::size_t sent = 0; sent < tick_ranges_max && bytes < tick_bytes_max; ++sent) {
     if (cursor_ >= window_.next_unpacked()) {
       cursor_ = window_.next_unpacked();
-      if (window_.ranges() >= packets_in_flight_limit_) return;
+      if (window_.ranges() >= packets_in_flight_max()) return;
       if (!window_.pack(options_.entries_per_packet_max, options_.entry_bytes_per_packet_max)) return;
     }
     const std::size_t index = window_.find(cursor_);
@@ -183,7 +184,7 @@ void Session::transmit_next(dataplane::Messenger& messenger, std::uint64_t now_u
     // A fragmented range (it has one entry) weighs as much as its packets; the first one goes in any case.
     const std::size_t range_bytes = window_.bytes_from(window_.range(index), window_.range(index).end() - 1).size();
     const std::size_t packets = 1 + range_bytes / options_.entry_bytes_per_packet_max;
-    if (index * packets >= packets_in_flight_limit_) return;
+    if (index * packets >= packets_in_flight_max()) return;
     bytes += send(messenger, window_.range(index), now_us);
     cursor_ = window_.range(index).end();
   }

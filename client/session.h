@@ -8,7 +8,8 @@
 // Batching without timers. `try_append` only queues; `on_tick` packs whatever waits into as few packets as it takes.
 //
 // Flow. At most entries_in_flight_max entries and bytes_in_flight_max bytes are unfinished; a full window is an empty optional.
-// Within it, packets in flight are limited as TCP limits its own: the limit grows with answers and is halved by loss.
+// Within it, packets in flight are limited as TCP limits its own: the limit grows with answers and is halved by loss. It is never
+// above what the leader's answers allow (replica/credits.h).
 // Transmission goes in order, at a cursor: `gap` puts the cursor back to the sequence that it names, another leader to the front.
 //
 // Levels (rule 10). Each append says when it wants to be answered. An early answer completes it for the caller, who is told that
@@ -54,7 +55,7 @@ inline constexpr std::size_t tick_ranges_max = 64;
 inline constexpr std::size_t tick_bytes_max = 256U << 10;
 inline constexpr std::size_t late_ranges_max = 8;
 inline constexpr std::size_t late_bytes_max = 64U << 10;
-inline constexpr std::size_t packets_in_flight_first = 64;
+inline constexpr std::size_t packets_in_flight_first = 16;
 inline constexpr std::size_t packets_in_flight_least = 2;
 
 static_assert(busy_pause_us_max < LeaderSearchLimits{}.silence_us_max);
@@ -138,6 +139,8 @@ class Session {
   void on_gap(Sequence next, std::uint64_t now_us);
   [[nodiscard]] bool is_lost(Sequence next, Ballot ballot) const;
   void pause(Sequence from, std::uint64_t pause_us_min, std::uint64_t now_us);
+  [[nodiscard]] std::size_t packets_in_flight_max() const { return std::min(packets_in_flight_limit_, credit_); }
+  void note_credit(const dataplane::Message& message);
   void widen(std::size_t finished);
   void narrow();
   void note_rtt(std::uint64_t rtt_us);
@@ -172,7 +175,8 @@ class Session {
   Sequence sent_to_{1};  // everything below was sent at least once
   std::size_t packets_in_flight_limit_;
   std::size_t packets_in_flight_slow_ = entries_in_flight_limit;  // where growth by one a packet becomes one a window
-  std::size_t packets_credit_ = 0;                                // finished since the limit last grew slowly
+  std::size_t packets_finished_ = 0;                              // since the limit last grew slowly
+  std::size_t credit_ = entries_in_flight_limit;                  // packets, by the last word of the leader
   std::uint64_t moves_ = 0;      // of the leader search, when the cursor was put to the front for it
   bool probed_ = false;          // the present target, since then
   std::uint64_t resume_us_ = 0;  // nothing is sent before, because of `busy`

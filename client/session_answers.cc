@@ -7,11 +7,17 @@ namespace synod::client {
 
 void Session::on_message(const dataplane::Message& message, std::uint64_t now_us) {
   leader_.on_heard(message.header.source, now_us);
+  note_credit(message);
   if (call_.on_message(message, &leader_, now_us)) return;
   if (open_.on_message(message, &leader_, now_us)) return;
   if (ended() || session_ == SessionId{}) return;
   if (message.header.type == wire::MessageType::appended) on_appended(message, now_us);
   if (message.header.type == wire::MessageType::refused) on_refused(message, now_us);
+}
+
+void Session::note_credit(const dataplane::Message& message) {
+  if (message.header.credit == 0 || message.header.source != leader_.target().id) return;
+  credit_ = std::max<std::size_t>(message.header.credit, packets_in_flight_least);
 }
 
 void Session::on_appended(const dataplane::Message& message, std::uint64_t now_us) {
@@ -39,9 +45,9 @@ void Session::widen(std::size_t finished) {
   if (packets_in_flight_limit_ < packets_in_flight_slow_) {
     packets_in_flight_limit_ += finished;
   } else {
-    packets_credit_ += finished;
-    while (packets_credit_ >= packets_in_flight_limit_) {
-      packets_credit_ -= packets_in_flight_limit_;
+    packets_finished_ += finished;
+    while (packets_finished_ >= packets_in_flight_limit_) {
+      packets_finished_ -= packets_in_flight_limit_;
       ++packets_in_flight_limit_;
     }
   }
@@ -51,7 +57,7 @@ void Session::widen(std::size_t finished) {
 void Session::narrow() {
   packets_in_flight_limit_ = std::max(packets_in_flight_limit_ / 2, packets_in_flight_least);
   packets_in_flight_slow_ = packets_in_flight_limit_;
-  packets_credit_ = 0;
+  packets_finished_ = 0;
 }
 
 // Only ranges that were sent once are measured (Karn).

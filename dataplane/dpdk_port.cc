@@ -54,6 +54,7 @@ DpdkPort::DpdkPort(std::uint16_t ethdev, const DpdkPortOptions& options, PacketP
       subnet_mask_(options.prefix_bits == 0 ? 0 : ~std::uint32_t{0} << (32 - options.prefix_bits)),
       gateway_(options.gateway),
       payload_bytes_max_(options.mtu - ip_udp_header_bytes),
+      waiting_max_(setup.receive_descriptors),
       transmit_flags_(setup.transmit_flags),
       pool_(pool.get()),
       device_(options.device),

@@ -84,6 +84,7 @@ class DpdkPort {
   void send(Endpoint to, std::size_t bytes);
   void flush();
   [[nodiscard]] std::size_t payload_bytes_max() const { return payload_bytes_max_; }
+  [[nodiscard]] std::size_t waiting_max() const { return waiting_max_; }
   [[nodiscard]] PortCounters counters() const { return counters_; }
 
  private:
@@ -115,6 +116,7 @@ class DpdkPort {
   std::uint32_t subnet_mask_;
   std::uint32_t gateway_;
   std::size_t payload_bytes_max_;
+  std::size_t waiting_max_;
   std::uint64_t transmit_flags_;  // of each mbuf: what the device is to complete
   rte_mempool* pool_;
   std::unique_ptr<PacketPool> own_pool_;

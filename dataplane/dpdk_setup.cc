@@ -57,12 +57,14 @@ rte_eth_conf configuration_for(const DpdkPortOptions& options, const rte_eth_dev
   return configuration;
 }
 
-Result<> refused(const std::string& device, const char* what, int error) {
+std::unexpected<Error> refused(const std::string& device, const char* what, int error) {
   return fail(fmt::format("{}: cannot {}: {}{}: check the device string and that the device is free", device, what,
                           rte_strerror(error < 0 ? -error : error), take_eal_complaint()));
 }
 
-Result<> configure(std::uint16_t ethdev, const DpdkPortOptions& options, PacketPool& pool, rte_eth_conf configuration) {
+// Returns how many descriptors its receive queue has.
+Result<std::uint16_t> configure(std::uint16_t ethdev, const DpdkPortOptions& options, PacketPool& pool,
+                                rte_eth_conf configuration) {
   const std::string& device = options.device;
   if (const int error = rte_eth_dev_configure(ethdev, 1, 1, &configuration); error != 0)
     return refused(device, "configure", error);
@@ -83,7 +85,7 @@ Result<> configure(std::uint16_t ethdev, const DpdkPortOptions& options, PacketP
     if (options.mtu != mtu_ethernet) return refused(device, fmt::format("set an MTU of {}", options.mtu).c_str(), error);
   }
   if (const int error = rte_eth_dev_start(ethdev); error != 0) return refused(device, "start", error);
-  return {};
+  return receive_descriptors;
 }
 
 }  // namespace
@@ -146,15 +148,17 @@ Result<std::unique_ptr<DpdkPort>> DpdkPort::open_ethdev(std::uint16_t ethdev, co
   rte_eth_dev_info info{};
   rte_ether_addr mac{};
   if (const int error = rte_eth_dev_info_get(ethdev, &info); error != 0) {
-    return std::unexpected(refused(options.device, "ask what it can do", error).error());
+    return refused(options.device, "ask what it can do", error);
   }
   const rte_eth_conf configuration = configuration_for(options, info);
-  if (const auto configured = configure(ethdev, options, pool, configuration); !configured) {
+  const auto receive_descriptors = configure(ethdev, options, pool, configuration);
+  if (!receive_descriptors) {
     close_ethdev(ethdev);
-    return std::unexpected(configured.error());
+    return std::unexpected(receive_descriptors.error());
   }
   (void)rte_eth_macaddr_get(ethdev, &mac);
   Setup setup;
+  setup.receive_descriptors = *receive_descriptors;
   std::copy_n(mac.addr_bytes, setup.mac.size(), setup.mac.begin());
   setup.point_to_point = is_point_to_point(options);
   if (setup.point_to_point) {

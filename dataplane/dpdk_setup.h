@@ -15,6 +15,7 @@ struct DpdkPort::Setup {
   bool hears_hangup = false;  // the link of the one peer goes down when its process dies
   UdpChecksum checksum = UdpChecksum::software;
   std::uint64_t transmit_flags = 0;
+  std::uint16_t receive_descriptors = 0;
 };
 
 // Attaches the device that `options` names, if it is not there already. May block.

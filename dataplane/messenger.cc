@@ -40,7 +40,7 @@ Messenger::Messenger(const LocalIdentity& local, const MessengerLimits& limits)
 std::uint8_t Messenger::add_port(PortRef port) {
   CHECK_LT(ports_.size(), ports_max_);
   CHECK_GE(port.payload_bytes_max(), port_payload_bytes_min);
-  ports_.push_back({port, port.payload_bytes_max() - header_bytes});
+  ports_.push_back({port, port.payload_bytes_max() - header_bytes, port.waiting_max()});
   return static_cast<std::uint8_t>(ports_.size() - 1);
 }
 

@@ -72,13 +72,15 @@ class Messenger {
   // Adds a port; its index is the number of ports before it. A port may be added while others run (same thread).
   std::uint8_t add_port(PortRef port);
   [[nodiscard]] std::size_t ports() const;
+  // How many packets can wait at a port to be received, about.
+  [[nodiscard]] std::size_t waiting_max(std::uint8_t port) const { return ports_[port].waiting_max; }
 
   // An id for a message that may be sent again. Fresh ids have the top bit set: ids that a caller makes up itself (a slot,
   // a sequence) stay below it and never meet them.
   [[nodiscard]] std::uint64_t fresh_message_id() { return fresh_bit | next_message_id_++; }
 
   // Sends one message: `head` and then `body` are its payload. `asked` brings type, destination, configuration, ballot,
-  // message_id (0: a fresh one), commit and probe; the rest is filled in here. False if not all of it could be sent.
+  // message_id (0: a fresh one), commit, probe and credit; the rest is filled in here. False if not all of it could be sent.
   bool send(const Route& to, const wire::PacketHeader& asked, Bytes head, Bytes body = {});
 
   // Receives one burst from each port and calls handle(const Message&) for each message that is complete.
@@ -115,6 +117,7 @@ class Messenger {
   struct PortEntry {
     PortRef ref;
     std::size_t piece_bytes;  // of a message's payload in one packet
+    std::size_t waiting_max;
   };
 
   static constexpr std::uint64_t fresh_bit = std::uint64_t{1} << 63;

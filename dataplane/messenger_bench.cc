@@ -96,6 +96,7 @@ class MirrorPort {
   void send(Endpoint, std::size_t bytes) { bytes_ = bytes; }
   void flush() {}
   [[nodiscard]] std::size_t payload_bytes_max() const { return buffer_.size(); }
+  [[nodiscard]] static std::size_t waiting_max() { return 1; }
   [[nodiscard]] static PortCounters counters() { return {}; }
 
  private:

@@ -57,6 +57,8 @@ struct PortTable {
   // Transmits what was queued. What the device does not take is freed and counted, never retried here.
   void (*flush)(void* self);
   std::size_t (*payload_bytes_max)(const void* self);
+  // How many packets can wait to be received, about: more are lost. For flow control.
+  std::size_t (*waiting_max)(const void* self);
   PortCounters (*counters)(const void* self);
 };
 
@@ -72,6 +74,7 @@ class PortRef {
   void send(Endpoint to, std::size_t bytes) { table_->send(self_, to, bytes); }
   void flush() { table_->flush(self_); }
   [[nodiscard]] std::size_t payload_bytes_max() const { return table_->payload_bytes_max(self_); }
+  [[nodiscard]] std::size_t waiting_max() const { return table_->waiting_max(self_); }
   [[nodiscard]] PortCounters counters() const { return table_->counters(self_); }
 
  private:
@@ -82,6 +85,7 @@ class PortRef {
       [](void* self, Endpoint to, std::size_t bytes) { static_cast<Port*>(self)->send(to, bytes); },
       [](void* self) { static_cast<Port*>(self)->flush(); },
       [](const void* self) { return static_cast<const Port*>(self)->payload_bytes_max(); },
+      [](const void* self) { return static_cast<const Port*>(self)->waiting_max(); },
       [](const void* self) { return static_cast<const Port*>(self)->counters(); },
   };
 

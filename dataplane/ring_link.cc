@@ -68,6 +68,7 @@ Result<std::unique_ptr<DpdkPort>> RingLink::make_end(const std::string& name, co
   port.local = local;
   port.mtu = options.mtu;
   port.point_to_point = true;
+  port.descriptors = static_cast<std::uint16_t>(options.slots);
   return DpdkPort::open_ethdev(static_cast<std::uint16_t>(ethdev), port, *pool_);
 }
 

@@ -16,7 +16,8 @@ namespace synod::dataplane {
 
 namespace {
 
-constexpr std::size_t refusals_max = 8;  // taken at a time
+constexpr std::size_t refusals_max = 8;           // taken at a time
+constexpr std::size_t kernel_packet_bytes = 700;  // that a waiting packet takes of the socket's buffer beside its payload, about
 
 sockaddr_in to_socket_address(Endpoint endpoint) {
   sockaddr_in address{};
@@ -35,6 +36,14 @@ void set_buffer(int socket, int forced, int plain, std::size_t bytes) {
   const int value = static_cast<int>(bytes);
   if (::setsockopt(socket, SOL_SOCKET, forced, &value, sizeof(value)) == 0) return;
   (void)::setsockopt(socket, SOL_SOCKET, plain, &value, sizeof(value));
+}
+
+// What the kernel gave.
+std::size_t buffer_bytes(int socket) {
+  int bytes = 0;
+  socklen_t length = sizeof(bytes);
+  (void)::getsockopt(socket, SOL_SOCKET, SO_RCVBUF, &bytes, &length);
+  return static_cast<std::size_t>(bytes);
 }
 
 // Whether a message of the error queue says that nobody listens where its packet went.
@@ -76,11 +85,12 @@ Result<std::unique_ptr<UdpPort>> UdpPort::open(Endpoint bind, const UdpOptions& 
     ::close(socket);
     return fail(fmt::format("cannot bind UDP {}: {}: {}", to_string(bind), std::strerror(error), advice(error)));
   }
-  return std::unique_ptr<UdpPort>(new UdpPort(socket, to_endpoint(address), options.payload_bytes_max));
+  const std::size_t waiting_max = buffer_bytes(socket) / align_up(options.payload_bytes_max + kernel_packet_bytes, 1024);
+  return std::unique_ptr<UdpPort>(new UdpPort(socket, to_endpoint(address), options.payload_bytes_max, waiting_max));
 }
 
-UdpPort::UdpPort(int socket, Endpoint local, std::size_t payload_bytes_max)
-    : socket_(socket), local_(local), payload_bytes_max_(payload_bytes_max) {
+UdpPort::UdpPort(int socket, Endpoint local, std::size_t payload_bytes_max, std::size_t waiting_max)
+    : socket_(socket), local_(local), payload_bytes_max_(payload_bytes_max), waiting_max_(waiting_max) {
   wire(incoming_);
   wire(outgoing_);
 }

@@ -44,6 +44,7 @@ class UdpPort {
   void send(Endpoint to, std::size_t bytes);
   void flush();
   [[nodiscard]] std::size_t payload_bytes_max() const { return payload_bytes_max_; }
+  [[nodiscard]] std::size_t waiting_max() const { return waiting_max_; }
   [[nodiscard]] PortCounters counters() const { return counters_; }
 
  private:
@@ -55,13 +56,14 @@ class UdpPort {
     std::array<sockaddr_in, burst_packets_max> addresses{};
   };
 
-  UdpPort(int socket, Endpoint local, std::size_t payload_bytes_max);
+  UdpPort(int socket, Endpoint local, std::size_t payload_bytes_max, std::size_t waiting_max);
   void wire(Burst& burst) const;
   [[nodiscard]] std::size_t take_refusals(std::span<Packet> out);
 
   int socket_;
   Endpoint local_;
   std::size_t payload_bytes_max_;
+  std::size_t waiting_max_;
   PortCounters counters_;
   Burst incoming_;
   Burst outgoing_;

@@ -32,6 +32,7 @@
 #include "replica/ack_waits.h"
 #include "replica/body_pool.h"
 #include "replica/checkpoint_writer.h"
+#include "replica/credits.h"
 #include "replica/intake.h"
 #include "replica/reads.h"
 #include "replica/refusals.h"
@@ -262,6 +263,7 @@ class Node {
   };
   std::array<dataplane::Route, sessions_max> session_routes_{};  // by session place
   std::array<SessionId, sessions_max> session_route_ids_{};      // whose route it is
+  Credits credits_;
   Refusals refusals_;
   AckWaits waits_;
   Ring<Opening> openings_;

@@ -44,6 +44,7 @@ void Node::answer(const Route& client, MessageType type, const T& payload) {
   header.type = type;
   header.ballot = engine_.promised();
   header.commit = engine_.commit();
+  if (engine_.is_leader()) header.credit = credits_.share(client.port, messenger_.waiting_max(client.port));
   messenger_.send(client, header, bytes_of(payload));
 }
 
@@ -147,6 +148,7 @@ void Node::on_append(const wire::AppendView& request, const Message& message) {
   if (append.ack != AckLevel::quorum) wait_for_level(append, admission);
   session_routes_[admission.place] = message.from;
   session_route_ids_[admission.place] = append.session;
+  credits_.note(admission.place, message.from.port, now_us_);
 }
 
 // A repeated append whose entries are applied is answered again, one answer a stretch of consecutive LSNs. What is still on its
@@ -218,6 +220,7 @@ void Node::answer_run(const consensus::AppliedRun& run) {
       const Opening opening = openings_[i];
       const bool is_ours = opening.slot == wire::opening_slot(run.session);
       if (!is_ours && !(mutant(Mutant::opening_answers_any) && opening.client == run.client)) continue;
+      credits_.note(run.place, opening.route.port, now_us_);
       answer(opening.route, MessageType::session_opened, wire::SessionOpened{opening.request, run.session});
       openings_[i] = openings_.front();
       openings_.pop();

@@ -73,7 +73,7 @@ struct PacketHeader {
   std::uint32_t payload_checksum = 0;  // CRC32C of this packet's payload
   std::uint32_t fragment_offset = 0;   // of this packet's payload within the message
   std::uint32_t message_bytes = 0;     // of the whole message's payload
-  std::uint32_t credit = 0;            // reserved for flow control, zero
+  std::uint32_t credit = 0;            // in an answer to a client: how many packets of appends it may have unanswered; 0: no word
   ClusterId cluster;
   GroupId group;
   ReplicaId source;                 // 0: a client

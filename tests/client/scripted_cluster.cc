@@ -80,6 +80,7 @@ template <class Answer>
 void ScriptedCluster::answer(Replica& replica, const Route& to, MessageType type, const Answer& body, Bytes entries) {
   wire::PacketHeader header;
   header.type = type;
+  header.credit = script.credit;
   replica.messenger->send(to, header, bytes_of(body), entries);
 }
 

@@ -39,6 +39,7 @@ struct Script {
   bool silent = false;                      // appends are admitted and committed, and never answered
   bool hints = true;                        // not_leader names the leader
   std::size_t pending_runs_max = 1U << 20;  // more is busy
+  std::uint32_t credit = 0;                 // that answers give
 };
 
 class ScriptedCluster {

@@ -45,6 +45,31 @@ TEST(Session, SendsOneEntryAPacketIfAsked) {
   world.expect_one_story();
 }
 
+TEST(Session, HasNoMorePacketsUnansweredThanTheLeaderGivesCreditFor) {
+  WorldOptions options;
+  options.session.entries_per_packet_max = 1;
+  World world(options);
+  world.cluster.script.credit = 5;
+  append_all(world, 1);
+  ASSERT_TRUE(world.run_until_finished());
+  world.cluster.script.silent = true;
+  append_all(world, 600);
+  world.run_for(4'000);  // before it sends anything again
+  const auto unanswered = [&] { return world.cluster.log.size() - world.completions.size(); };
+  EXPECT_EQ(unanswered(), 5U);
+  // The next answer brings another word.
+  world.cluster.script.silent = false;
+  world.cluster.script.credit = 20;
+  ASSERT_TRUE(world.run_until([&] { return world.completions.size() > 300; }));
+  world.cluster.script.silent = true;
+  world.run_for(4'000);
+  ASSERT_GT(world.session.unfinished(), 40U);
+  EXPECT_EQ(unanswered(), 20U);
+  world.cluster.script.silent = false;
+  ASSERT_TRUE(world.run_until_finished());
+  world.expect_one_story();
+}
+
 TEST(Session, RefusesToQueueMoreEntriesThanTheWindowHolds) {
   WorldOptions options;
   options.session.entries_in_flight_max = 10;

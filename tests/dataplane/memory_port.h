@@ -75,6 +75,7 @@ class MemoryPort {
   }
   void flush() {}
   [[nodiscard]] std::size_t payload_bytes_max() const { return payload_bytes_max_; }
+  [[nodiscard]] static std::size_t waiting_max() { return 1024; }
   [[nodiscard]] PortCounters counters() const { return counters_; }
 
  private:

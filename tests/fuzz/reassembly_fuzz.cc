@@ -122,7 +122,7 @@ void tell_lie(Datagram& packet, Lie lie, std::uint16_t value) {
     case Lie::cluster: header.cluster = ClusterId(value); break;
     case Lie::group: header.group = GroupId(value); break;
     case Lie::destination: header.destination = ReplicaId(value); break;
-    case Lie::reserved: header.credit = value; break;
+    case Lie::reserved: header.key_id = value; break;
     case Lie::none:
     case Lie::count_: break;
   }

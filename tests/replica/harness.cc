@@ -12,6 +12,7 @@ namespace synod::replica::test {
 Cluster::Cluster(const ClusterOptions& options)
     : network(Prng(options.seed)), options_(options), prng_(options.seed ^ 0x5EED), members_(options.replicas) {
   network.faults = {.delay_us_min = 10, .delay_us_max = 60};
+  network.waiting_max = options.waiting_max;
   for (std::size_t place = 0; place < options.replicas; ++place) ids_.push_back(id_of(place));
   for (std::size_t place = 0; place < options.replicas; ++place) {
     members_[place].port = std::make_unique<sim::Port>(network, endpoint_of(place));

@@ -24,6 +24,7 @@ struct ClusterOptions {
   std::size_t window_slots = 16;
   std::uint32_t block_bytes_target = 16U << 10;
   std::uint32_t writes_in_flight = 3;
+  std::size_t waiting_max = 4096;  // packets in a port's queue, and on the way there
 };
 
 // Short ones: a test has many elections.

@@ -55,6 +55,7 @@ class Network {
 
   std::uint64_t now_us = 1'000'000;
   PacketFaults faults;
+  std::size_t waiting_max = 4096;  // in a port's queue, and on the way there
   // Sees every packet that leaves anybody, before the network has its way with it.
   std::function<void(dataplane::Endpoint from, dataplane::Endpoint to, Bytes packet)> on_sent;
 
@@ -92,7 +93,6 @@ class Network {
     dataplane::Endpoint to;
     Datagram packet;
   };
-  static constexpr std::size_t waiting_max = 4096;  // a port's queue is not endless
   static constexpr std::size_t remembered_max = 64;
 
   [[nodiscard]] bool is_lost(Bytes packet);
@@ -120,6 +120,7 @@ class Port {
   void send(dataplane::Endpoint to, std::size_t bytes) { network_.send(local_, to, Bytes(outgoing_).first(bytes)); }
   void flush() {}
   [[nodiscard]] std::size_t payload_bytes_max() const { return outgoing_.size(); }
+  [[nodiscard]] std::size_t waiting_max() const { return network_.waiting_max; }
   [[nodiscard]] static dataplane::PortCounters counters() { return {}; }
 
  private:

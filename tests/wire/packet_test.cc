@@ -135,10 +135,17 @@ TEST(Packet, WithKeyIdIsRefused) {
   EXPECT_EQ(fault_of(sealed(header)), PacketFault::bad_reserved);
 }
 
-TEST(Packet, WithCreditIsRefused) {
-  PacketHeader header = example_header();
-  header.credit = 1;
-  EXPECT_EQ(fault_of(sealed(header)), PacketFault::bad_reserved);
+TEST(Packet, WithCreditIsAnAnswerToAClient) {
+  for (const bool is_answer : {false, true}) {
+    for (const auto type : {MessageType::accept, MessageType::append, MessageType::appended}) {
+      PacketHeader header = example_header();
+      header.type = type;
+      header.source = ReplicaId(is_answer ? 1 : 0);
+      header.credit = 1;
+      const bool is_allowed = is_answer && is_client_message(type);
+      EXPECT_EQ(fault_of(sealed(header)), is_allowed ? PacketFault::count_ : PacketFault::bad_reserved) << name(type);
+    }
+  }
 }
 
 TEST(Packet, WithTagIsRefused) {
