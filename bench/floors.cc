@@ -46,7 +46,7 @@ Result<> add_floors(Floors& floors, const Options& options, const CpuLayout& cpu
   if (directory.empty() || options.diskless()) return {};
   auto device = measure_device_floor({.directory = directory,
                                       .replicas = options.replicas,
-                                      .write_bytes = storage::block_bytes(sizes.record),
+                                      .write_bytes = storage::Geometry{}.block_bytes(sizes.record),
                                       .replica_core = cpu.replica_core,
                                       .seconds_per_method = device_floor_seconds});
   if (!device) return std::unexpected(device.error());

@@ -17,9 +17,9 @@ Result<Data> Data::make_memory(std::uint64_t bytes, const std::string& cluster, 
   Data data;
   data.memory_ = std::make_unique<storage::MemoryDevice>(bytes);
   if (touch) data.memory_->touch();
-  if (auto formatted = storage::format_memory(*data.memory_, wire::cluster_id(cluster), replica, members, 0, group); !formatted) {
-    return std::unexpected(formatted.error());
-  }
+  const storage::MemoryFormat format{
+      .cluster = wire::cluster_id(cluster), .group = group, .replica = replica, .members = members};
+  if (auto formatted = storage::format_memory(*data.memory_, format); !formatted) return std::unexpected(formatted.error());
   return data;
 }
 

@@ -11,8 +11,9 @@ constexpr std::uint64_t open_count_max = UINT64_MAX - 2;  // a peer's word must 
 
 }  // namespace
 
-void Journal::State::begin_aside(std::span<const std::uint64_t> offsets) {
+void Journal::State::begin_aside(std::span<const std::uint64_t> offsets, std::uint64_t bytes) {
   std::ranges::copy(offsets, aside_offsets.begin());
+  aside_bytes = bytes;
   aside_count = static_cast<std::uint32_t>(offsets.size());
   aside_done = 0;
   write_aside();
@@ -20,7 +21,7 @@ void Journal::State::begin_aside(std::span<const std::uint64_t> offsets) {
 
 // One copy after the other, each durable: a torn copy leaves the others whole.
 void Journal::State::write_aside() {
-  device.write_durable(aside_offsets[aside_done], aside_buffer.bytes(), device_token(TokenKind::aside, 0));
+  device.write_durable(aside_offsets[aside_done], aside_buffer.bytes().first(aside_bytes), device_token(TokenKind::aside, 0));
   ++operations_in_flight;
 }
 
@@ -57,7 +58,7 @@ bool Journal::raise_open_count(std::uint64_t floor) {
   state.aside_superblock = raised;
   std::array<std::uint64_t, superblock_copies> offsets{};
   for (std::uint32_t i = 0; i < superblock_copies; ++i) offsets[i] = std::uint64_t{i} * device_block_bytes;
-  state.begin_aside(offsets);
+  state.begin_aside(offsets, device_block_bytes);
   return true;
 }
 
@@ -79,7 +80,7 @@ std::optional<Patch> patch_of(const Gap& gap, const Geometry& geometry) {
     const std::uint64_t start = geometry.start_of(next_segment);
     patch = gap.next_offset == start ? Patch{gap.offset, geometry.end_of(gap.segment)} : Patch{start, gap.next_offset};
   }
-  if (patch.to < patch.from + device_block_bytes) return std::nullopt;
+  if (patch.to < patch.from + geometry.block_bytes(0)) return std::nullopt;
   return patch;
 }
 
@@ -122,7 +123,7 @@ bool Journal::heal(const Gap& gap) {
   std::ranges::fill(state.aside_buffer.bytes(), std::byte{});
   store(state.aside_buffer.bytes(), seal(header));
   const std::array offsets{patch->from};
-  state.begin_aside(offsets);
+  state.begin_aside(offsets, geometry.block_bytes(0));
   return true;
 }
 

@@ -37,7 +37,7 @@ ChainScan::ChainScan(DeviceRef device, const Superblock& superblock, const Surve
 }
 
 bool ChainScan::start_at(std::uint64_t offset, std::uint64_t sequence) {
-  if (offset < segments_offset || offset % device_block_bytes != 0 || offset + device_block_bytes > ready_end_) return false;
+  if (offset < segments_offset || offset % geometry_.unit_bytes != 0 || offset + device_block_bytes > ready_end_) return false;
   const auto header = decode_block_header(reader_.view(offset, device_block_bytes), offset, superblock_);
   if (!header || header->sequence != sequence || header->kind == BlockKind::healed) return false;
   start_at(*header);
@@ -134,7 +134,7 @@ Result<ChainScan::Found> ChainScan::look_at(std::uint64_t offset) {
 // A later open discarded it and wrote another block of this number, behind which it wrote the one that lies behind here. So that
 // other one was durable: the disk lost it and kept this one.
 bool ChainScan::is_superseded(const BlockHeader& header) {
-  const std::uint64_t length = block_bytes(header.payload_bytes);
+  const std::uint64_t length = geometry_.block_bytes(header.payload_bytes);
   const std::uint64_t offset = header.offset + length;
   const bool has_neighbour = offset + device_block_bytes <= std::min(ready_end_, geometry_.end_of(header.segment)) &&
                              length + device_block_bytes <= BlockReader::view_bytes_max && header.kind != BlockKind::healed;
@@ -147,14 +147,14 @@ bool ChainScan::is_superseded(const BlockHeader& header) {
 
 bool ChainScan::payload_is_good(const BlockHeader& header) {
   if (header.kind == BlockKind::healed) return true;
-  const std::uint64_t length = block_bytes(header.payload_bytes);
+  const std::uint64_t length = geometry_.block_bytes(header.payload_bytes);
   if (header.offset + length > ready_end_) return false;
   return crc32c(reader_.view(header.offset, length).subspan(sizeof(BlockHeader), header.payload_bytes)) ==
          header.payload_checksum;
 }
 
 Result<> ChainScan::take(const BlockHeader& header) {
-  const std::uint64_t length = block_bytes(header.payload_bytes);
+  const std::uint64_t length = geometry_.block_bytes(header.payload_bytes);
   if (header.kind != BlockKind::healed) {
     const Bytes payload = reader_.view(header.offset, length).subspan(sizeof(BlockHeader), header.payload_bytes);
     if (auto visited = visit_records(header, payload); !visited) return visited;
@@ -182,7 +182,7 @@ Result<> ChainScan::take(const BlockHeader& header) {
   }
   end_.is_unbounded = header.unbounded != 0;
   ++end_.blocks;
-  CHECK_LE(end_.blocks, geometry_.bytes() / device_block_bytes);  // sequence numbers rise, so no block comes twice
+  CHECK_LE(end_.blocks, geometry_.bytes() / geometry_.unit_bytes);  // sequence numbers rise, so no block comes twice
   return {};
 }
 
@@ -230,7 +230,8 @@ ChainScan::Behind ChainScan::search_behind() {
   Behind behind;
   std::uint64_t offset = end_.offset;
   std::uint32_t segment = end_.segment;
-  for (std::uint64_t searched = 0; searched < evidence_bytes; searched += device_block_bytes, offset += device_block_bytes) {
+  const std::uint32_t unit = geometry_.unit_bytes;
+  for (std::uint64_t searched = 0; searched < evidence_bytes; searched += unit, offset += unit) {
     if (offset + device_block_bytes > geometry_.end_of(segment)) {
       segment = geometry_.next(segment);
       if (segment == end_.segment) break;
@@ -264,10 +265,10 @@ void ChainScan::end_at(BlockEvidence evidence, const Behind& behind) {
   end_.leap_to = std::max({end_.sequence, superblock_.durable_sequence, behind.claimed});
   // A block that was cut off within its first sector still counts as discarded. (In a segment that is used again, it may as well
   // be the middle of an old block.)
-  if (evidence != BlockEvidence::nothing && end_.generation <= 1) end_.discarded_bytes += device_block_bytes;
+  if (evidence != BlockEvidence::nothing && end_.generation <= 1) end_.discarded_bytes += geometry_.unit_bytes;
   for (const BlockHeader& header : behind.headers) {
     // Tails that earlier opens discarded may still lie about: they are not this open's loss.
-    if (header.open_count == superblock_.open_count) end_.discarded_bytes += block_bytes(header.payload_bytes);
+    if (header.open_count == superblock_.open_count) end_.discarded_bytes += geometry_.block_bytes(header.payload_bytes);
   }
 }
 

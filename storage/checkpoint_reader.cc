@@ -47,7 +47,8 @@ void CheckpointReader::take(Bytes bytes) {
   while (is_reading() && !parts_.is_whole()) {
     const std::uint64_t before = offset_;
     if (!take_block(bytes)) return;
-    if (offset_ <= before || offset_ - before >= bytes.size()) return;  // the next one was not read yet
+    // The next one was not read yet, or not as much of it as is looked at.
+    if (offset_ <= before || offset_ - before + device_block_bytes > bytes.size()) return;
     bytes = bytes.subspan(offset_ - before);
   }
 }
@@ -67,7 +68,7 @@ bool CheckpointReader::take_block(Bytes rest) {
     bytes_wanted_ = chunk_bytes;
     return false;
   }
-  const std::uint64_t length = is_next ? block_bytes(header->payload_bytes) : 0;
+  const std::uint64_t length = is_next ? geometry.block_bytes(header->payload_bytes) : 0;
   if (is_next && length > rest.size() && bytes_wanted_ < length) {
     bytes_wanted_ = length;
     return false;

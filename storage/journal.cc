@@ -79,18 +79,18 @@ const Block* Journal::State::open_block() const {
 bool Journal::State::fits_open_block(const Block& open, Reserve reserve, std::uint64_t record_bytes) const {
   const std::uint64_t used = open.used + record_bytes;
   return used <= limits.block_bytes_target &&
-         align_up(open.offset + used, device_block_bytes) <= segment_limit(open.segment, reserve);
+         align_up(open.offset + used, geometry.unit_bytes) <= segment_limit(open.segment, reserve);
 }
 
 // Where a block behind everything staged so far would start.
 std::uint64_t Journal::State::end_offset() const {
   const Block* open = open_block();
-  return open == nullptr ? next_offset : align_up(open->offset + open->used, device_block_bytes);
+  return open == nullptr ? next_offset : align_up(open->offset + open->used, geometry.unit_bytes);
 }
 
 // Where a block that begins with such a record goes, if there is one to be had.
 std::optional<Journal::State::Place> Journal::State::new_block(Reserve reserve, std::uint64_t record_bytes) const {
-  const std::uint64_t length = block_bytes(record_bytes);
+  const std::uint64_t length = geometry.block_bytes(record_bytes);
   if (length > limits.block_bytes_max || last_sequence - durable_sequence >= blocks.size()) return std::nullopt;
   return place(reserve, length, ready_bytes);
 }
@@ -102,7 +102,7 @@ void Journal::State::close_open_block() {
   Block& last = block(last_sequence);
   last.commit = watermarks.commit;
   last.is_unbounded = is_unbounded;
-  next_offset = align_up(last.offset + last.used, device_block_bytes);
+  next_offset = align_up(last.offset + last.used, geometry.unit_bytes);
   last.state = BlockState::closed;
 }
 
@@ -124,7 +124,7 @@ void Journal::State::send(Block& sent) {
   CHECK(sent.state == BlockState::closed);
   ++sent_sequence;
   announce_release(sent);
-  const auto length = static_cast<std::uint32_t>(align_up(sent.used, device_block_bytes));
+  const auto length = static_cast<std::uint32_t>(align_up(sent.used, geometry.unit_bytes));
   // All that its last use left there, at once: less would have to be cleared again in each small block behind a large one.
   if (sent.zero_from > sent.used) std::memset(sent.buffer.data() + sent.used, 0, sent.zero_from - sent.used);
   sent.zero_from = sent.used;

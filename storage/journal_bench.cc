@@ -169,7 +169,7 @@ BENCHMARK(journal_on_disk)->ArgNames({"body", "staged"})->Args({192, 1})->Args({
 
 void journal_in_memory(benchmark::State& state) {
   MemoryDevice device(file_bytes);
-  if (auto made = format_memory(device, wire::cluster_id("bench"), ReplicaId(1), 3); !made) {
+  if (auto made = format_memory(device, {.cluster = wire::cluster_id("bench"), .replica = ReplicaId(1), .members = 3}); !made) {
     return state.SkipWithError(made.error().text.c_str());
   }
   append(state, DeviceRef(device), static_cast<std::size_t>(state.range(0)), 1);
@@ -179,7 +179,7 @@ BENCHMARK(journal_in_memory)->ArgNames({"body"})->Args({65000})->Iterations(5000
 
 void journal_recovery(benchmark::State& state) {
   MemoryDevice device(file_bytes);
-  if (auto made = format_memory(device, wire::cluster_id("bench"), ReplicaId(1), 3); !made) {
+  if (auto made = format_memory(device, {.cluster = wire::cluster_id("bench"), .replica = ReplicaId(1), .members = 3}); !made) {
     return state.SkipWithError(made.error().text.c_str());
   }
   const Record record = make_record(65000);

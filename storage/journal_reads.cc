@@ -126,7 +126,8 @@ void Journal::drop_held(Location location) {
 bool Journal::read_blocks(Asker asker, std::uint64_t offset, std::uint64_t bytes) {
   State& state = *state_;
   if (state.blocks_state != State::BlocksState::idle) return false;
-  CHECK(offset % device_block_bytes == 0 && bytes % device_block_bytes == 0 && bytes <= state.blocks_buffer.size());
+  const std::uint32_t unit = state.geometry.unit_bytes;
+  CHECK(offset % unit == 0 && bytes % unit == 0 && bytes <= state.blocks_buffer.size());
   state.blocks_state = State::BlocksState::asked;
   state.blocks_asker = asker;
   state.blocks_offset = offset;

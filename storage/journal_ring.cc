@@ -50,10 +50,11 @@ bool Journal::State::is_last_ready(std::uint32_t index) const {
 std::optional<Journal::State::Place> Journal::State::place(Reserve reserve, std::uint64_t length,
                                                            std::uint64_t usable_bytes) const {
   const std::uint64_t offset = end_offset();
-  if (offset + length <= segment_limit(segment, reserve)) return Place{segment, offset};
+  const std::uint64_t wanted = std::max<std::uint64_t>(length, device_block_bytes);  // see Geometry::can_hold_block
+  if (offset + wanted <= segment_limit(segment, reserve)) return Place{segment, offset};
   const std::uint32_t next = geometry.next(segment);
   if (next == first_segment || offset == geometry.start_of(segment)) return std::nullopt;
-  if (geometry.end_of(next) > usable_bytes || geometry.start_of(next) + length > segment_limit(next, reserve))
+  if (geometry.end_of(next) > usable_bytes || geometry.start_of(next) + wanted > segment_limit(next, reserve))
     return std::nullopt;
   return Place{next, geometry.start_of(next)};
 }
@@ -91,7 +92,8 @@ bool Journal::has_space() const {
   const State& state = *state_;
   // What is not ready yet counts: it will be, unless that has failed.
   const std::uint64_t ready = state.preparing_failed ? state.ready_bytes : UINT64_MAX;
-  return !state.failed && state.place(Reserve::none, block_bytes(padded_record_bytes(largest_body())), ready).has_value();
+  return !state.failed &&
+         state.place(Reserve::none, state.geometry.block_bytes(padded_record_bytes(largest_body())), ready).has_value();
 }
 
 std::uint64_t Journal::bytes_free() const {

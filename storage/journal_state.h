@@ -160,6 +160,7 @@ struct Journal::State {
   // A write beside the chain: the same block at one place after another.
   AlignedBuffer aside_buffer;
   std::array<std::uint64_t, superblock_copies> aside_offsets{};
+  std::uint64_t aside_bytes = 0;  // of each
   std::uint32_t aside_count = 0;
   std::uint32_t aside_done = 0;
   std::optional<Superblock> aside_superblock;  // in effect when all its copies are written
@@ -199,7 +200,7 @@ struct Journal::State {
   void finish(const Completion& completion);
   bool collect();
   void wait_for_block(std::uint64_t sequence);
-  void begin_aside(std::span<const std::uint64_t> offsets);
+  void begin_aside(std::span<const std::uint64_t> offsets, std::uint64_t bytes);
   void write_aside();
   void finish_aside(std::int32_t error);
   void resume(const ChainEnd& end, std::vector<SegmentInfo> known_segments);

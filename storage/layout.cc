@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <bit>
+
+#include "base/check.h"
 #include "base/crc32c.h"
 
 namespace synod::storage {
@@ -19,6 +22,10 @@ std::uint32_t header_checksum(const BlockHeader& header) {
   return crc32c(bytes_of(header).first(sizeof(BlockHeader) - sizeof(std::uint32_t)));
 }
 
+bool is_unit(std::uint32_t bytes) {
+  return std::has_single_bit(bytes) && bytes >= unit_bytes_min && bytes <= device_block_bytes;
+}
+
 }  // namespace
 
 std::uint64_t chain_start(const Uuid& disk) {
@@ -26,7 +33,7 @@ std::uint64_t chain_start(const Uuid& disk) {
 }
 
 Geometry geometry_of(const Superblock& superblock) {
-  return {.segment_bytes = superblock.segment_bytes, .segments = superblock.segments};
+  return {.segment_bytes = superblock.segment_bytes, .segments = superblock.segments, .unit_bytes = superblock.unit_bytes};
 }
 
 Identity identity_of(const Superblock& superblock) {
@@ -84,10 +91,9 @@ std::expected<Superblock, SuperblockFault> decode_superblock(Bytes from) {
   if (superblock.version != layout_version) return std::unexpected(SuperblockFault::bad_version);
   const bool possible = superblock.segment_bytes >= segment_bytes_min && superblock.segment_bytes <= segment_bytes_max &&
                         superblock.segment_bytes % device_block_bytes == 0 && superblock.segments >= segments_min &&
-                        superblock.number < UINT64_MAX && superblock.open_count < UINT64_MAX &&
-                        superblock.block_bytes == device_block_bytes && superblock.replica != ReplicaId{} &&
-                        !superblock.disk.is_none() && superblock.group < groups_max && superblock.zero_c == 0 &&
-                        is_zero(superblock.zero_b);
+                        superblock.number < UINT64_MAX && superblock.open_count < UINT64_MAX && is_unit(superblock.unit_bytes) &&
+                        superblock.replica != ReplicaId{} && !superblock.disk.is_none() && superblock.group < groups_max &&
+                        superblock.zero_c == 0 && is_zero(superblock.zero_b);
   if (!possible) return std::unexpected(SuperblockFault::bad_field);
   return superblock;
 }
@@ -107,7 +113,7 @@ std::expected<BlockHeader, BlockFault> decode_block_header(Bytes from, std::uint
   const Geometry geometry = geometry_of(superblock);
   if (header.offset != offset || header.segment != geometry.segment_of(offset)) return std::unexpected(BlockFault::other_place);
   const std::uint64_t room = geometry.start_of(header.segment + 1) - offset;
-  const std::uint64_t length = block_bytes(header.payload_bytes);
+  const std::uint64_t length = geometry.block_bytes(header.payload_bytes);
   const bool is_healed = header.kind == BlockKind::healed;
   if (length > room || (length > block_bytes_limit && !is_healed)) return std::unexpected(BlockFault::bad_length);
   const bool has_checkpoint = header.checkpoint_sequence != 0;
@@ -132,6 +138,7 @@ Result<Superblock> plan_superblock(const NewJournal& journal) {
     return fail(fmt::format("a journal cannot have segments of {} bytes: choose a multiple of {} from {} to {}", segment_bytes,
                             device_block_bytes, segment_bytes_min, segment_bytes_max));
   }
+  CHECK(is_unit(journal.unit_bytes));
   if (journal.replica == ReplicaId{}) return fail("replica ids start at 1: choose another --replica");
   const std::uint64_t segments = journal.capacity_bytes / segment_bytes;
   if (segments < segments_min) {
@@ -147,7 +154,8 @@ Result<Superblock> plan_superblock(const NewJournal& journal) {
                     .cluster = journal.cluster,
                     .disk = journal.disk,
                     .segment_bytes = segment_bytes,
-                    .segments = static_cast<std::uint32_t>(segments)};
+                    .segments = static_cast<std::uint32_t>(segments),
+                    .unit_bytes = journal.unit_bytes};
 }
 
 }  // namespace synod::storage

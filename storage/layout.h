@@ -26,6 +26,7 @@
 namespace synod::storage {
 
 inline constexpr std::uint32_t device_block_bytes = 4096;
+inline constexpr std::uint32_t unit_bytes_min = 64;
 inline constexpr std::uint32_t superblock_copies = 4;
 inline constexpr std::uint64_t probe_offset = std::uint64_t{superblock_copies} * device_block_bytes;
 inline constexpr std::uint64_t probe_bytes = 48U << 10;
@@ -55,7 +56,7 @@ struct Superblock {
   std::uint64_t durable_sequence = 0;  // of the last block that this open found: durable, so it may never be missing again
   std::uint64_t segment_bytes = 0;
   std::uint32_t segments = 0;
-  std::uint32_t block_bytes = device_block_bytes;
+  std::uint32_t unit_bytes = device_block_bytes;  // of blocks: 4 KiB on a disk; in memory, where nothing asks for it, less
   std::array<std::byte, 424> zero_b{};
   std::uint32_t zero_c = 0;
   std::uint32_t checksum = 0;  // CRC32C of the 508 bytes before it
@@ -118,15 +119,11 @@ static_assert(Format<BlockHeader> && sizeof(BlockHeader) == 288);
 // What the first block of a disk says in `previous`: the first 8 bytes of the disk's uuid.
 [[nodiscard]] std::uint64_t chain_start(const Uuid& disk);
 
-// Length on the device.
-[[nodiscard]] constexpr std::uint64_t block_bytes(std::uint64_t payload_bytes) {
-  return align_up(sizeof(BlockHeader) + payload_bytes, device_block_bytes);
-}
-
-// Where segments begin and end.
+// Where segments begin and end, and blocks may.
 struct Geometry {
   std::uint64_t segment_bytes = 0;
   std::uint32_t segments = 0;
+  std::uint32_t unit_bytes = device_block_bytes;  // a block's place and length are multiples of it
 
   [[nodiscard]] constexpr std::uint64_t bytes() const { return segment_bytes * segments; }
   [[nodiscard]] constexpr std::uint64_t end() const { return segments_offset + bytes(); }
@@ -137,8 +134,14 @@ struct Geometry {
     return segments_offset + segment * segment_bytes;
   }
   [[nodiscard]] constexpr std::uint64_t end_of(std::uint32_t segment) const { return start_of(segment) + segment_bytes; }
+  // The length on the device of a block with such a payload.
+  [[nodiscard]] constexpr std::uint64_t block_bytes(std::uint64_t payload_bytes) const {
+    return align_up(sizeof(BlockHeader) + payload_bytes, unit_bytes);
+  }
+  // A block begins at least device_block_bytes before the end of its segment, so that whoever looks for one can read so much.
   [[nodiscard]] constexpr bool can_hold_block(std::uint64_t offset) const {
-    return offset >= segments_offset && offset < end() && offset % device_block_bytes == 0;
+    return offset >= segments_offset && offset < end() && offset % unit_bytes == 0 &&
+           offset + device_block_bytes <= end_of(segment_of(offset));
   }
   [[nodiscard]] constexpr std::uint32_t next(std::uint32_t segment) const { return segment + 1 == segments ? 0 : segment + 1; }
 };
@@ -182,6 +185,7 @@ struct NewJournal {
   Uuid disk;
   std::uint64_t capacity_bytes = 0;
   std::uint64_t segment_bytes = 0;
+  std::uint32_t unit_bytes = device_block_bytes;
 };
 [[nodiscard]] Result<Superblock> plan_superblock(const NewJournal& journal);
 

@@ -27,7 +27,7 @@ void stream(MutableBytes to, Bytes from) {
 
 MemoryDevice::MemoryDevice(std::uint64_t size_bytes)
     : memory_(size_bytes),
-      info_{.block_bytes = device_block_bytes,
+      info_{.block_bytes = memory_unit_bytes,
             .size_bytes = size_bytes,
             .stable = false,
             .immediate = true,
@@ -78,16 +78,16 @@ std::size_t MemoryDevice::poll(std::span<Completion> out) {
   return count;
 }
 
-Result<> format_memory(MemoryDevice& device, ClusterId cluster, ReplicaId replica, std::uint16_t members,
-                       std::uint64_t segment_bytes, GroupId group) {
+Result<> format_memory(MemoryDevice& device, const MemoryFormat& format) {
   if (device.info().size_bytes <= segments_offset) return fail("a memory journal needs more memory: raise its capacity");
-  auto superblock = plan_superblock({.cluster = cluster,
-                                     .group = group,
-                                     .replica = replica,
-                                     .members = members,
+  auto superblock = plan_superblock({.cluster = format.cluster,
+                                     .group = format.group,
+                                     .replica = format.replica,
+                                     .members = format.members,
                                      .disk = draw_uuid(),
                                      .capacity_bytes = device.info().size_bytes - segments_offset,
-                                     .segment_bytes = segment_bytes});
+                                     .segment_bytes = format.segment_bytes,
+                                     .unit_bytes = format.unit_bytes});
   if (!superblock) return fail(superblock.error().text);
   const Superblock sealed = seal(*superblock);
   for (std::size_t i = 0; i < superblock_copies; ++i) {

@@ -15,6 +15,9 @@
 
 namespace synod::storage {
 
+// Blocks of a diskless journal are rounded up to this instead of 4 KiB: an append that fills 600 bytes shall not move 4,096.
+inline constexpr std::uint32_t memory_unit_bytes = 64;
+
 class MemoryDevice {
  public:
   static constexpr std::size_t operations_max = 256;  // asked for and not yet polled
@@ -46,7 +49,14 @@ class MemoryDevice {
 };
 
 // Makes an empty journal of the same layout as on disk, with a freshly drawn uuid. `segment_bytes` 0: chosen by the size.
-[[nodiscard]] Result<> format_memory(MemoryDevice& device, ClusterId cluster, ReplicaId replica, std::uint16_t members,
-                                     std::uint64_t segment_bytes = 0, GroupId group = {});
+struct MemoryFormat {
+  ClusterId cluster;
+  GroupId group = {};
+  ReplicaId replica;
+  std::uint16_t members = 0;
+  std::uint64_t segment_bytes = 0;
+  std::uint32_t unit_bytes = memory_unit_bytes;
+};
+[[nodiscard]] Result<> format_memory(MemoryDevice& device, const MemoryFormat& format);
 
 }  // namespace synod::storage

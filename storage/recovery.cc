@@ -40,6 +40,10 @@ Result<Superblock> read_superblock(DeviceRef device) {
   }
   BlockReader reader(device, bytes);
   auto superblock = newest_superblock(reader.view(0, bytes));
+  if (superblock && superblock->unit_bytes % device.info().block_bytes != 0) {
+    return fail(fmt::format("the journal has blocks of {} bytes, and this device writes no less than {}: check --data",
+                            superblock->unit_bytes, device.info().block_bytes));
+  }
   if (superblock && geometry_of(*superblock).end() > device.info().size_bytes) {
     return fail(
         fmt::format("the journal has {} bytes and should have {}: it was cut off; this replica must not vote; join as a new "
@@ -218,7 +222,7 @@ void Journal::State::resume(const ChainEnd& end, std::vector<SegmentInfo> known_
 // The first block of this open. Where the tail is lost it holds the word of that, before anything else can follow.
 Result<> Journal::State::begin_open() {
   const std::uint64_t record_bytes = recovered.tail_is_lost ? padded_record_bytes(0) : 0;
-  const auto at = place(Reserve::all, block_bytes(record_bytes), device.ready_bytes());
+  const auto at = place(Reserve::all, geometry.block_bytes(record_bytes), device.ready_bytes());
   if (!at) {
     return fail("the journal is full, and so is its reserve: this replica can neither vote nor promise; join as a new member");
   }

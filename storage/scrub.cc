@@ -98,7 +98,7 @@ bool Scrub::is_next(const BlockHeader& header) const {
 }
 
 void Scrub::take(const BlockHeader& header) {
-  const std::uint64_t length = block_bytes(header.payload_bytes);
+  const std::uint64_t length = journal_.state_->geometry.block_bytes(header.payload_bytes);
   sequence_ = header.sequence;
   value_ = chain_value(header);
   open_count_ = header.open_count;
@@ -115,13 +115,15 @@ Scrub::Block Scrub::look_at(Bytes bytes) const {
   const auto header = decode_block_header(bytes, offset_, journal_.state_->superblock);
   if (!header || !is_next(*header)) return {};
   if (header->kind == BlockKind::healed) return {.verdict = Block::Verdict::good, .header = *header};
-  if (block_bytes(header->payload_bytes) > bytes.size()) return {.verdict = Block::Verdict::cut, .header = *header};
+  if (journal_.state_->geometry.block_bytes(header->payload_bytes) > bytes.size())
+    return {.verdict = Block::Verdict::cut, .header = *header};
   const bool is_good = crc32c(bytes.subspan(sizeof(BlockHeader), header->payload_bytes)) == header->payload_checksum;
   return {.verdict = is_good ? Block::Verdict::good : Block::Verdict::bad, .header = *header};
 }
 
 // As many blocks as these bytes hold whole. What is not good is read once more, by itself, before it is called bad.
 void Scrub::judge(Bytes bytes) {
+  const Geometry& geometry = journal_.state_->geometry;
   const std::uint64_t start = offset_;
   bool has_taken = false;
   while (sequence_ < last_of_segment()) {
@@ -130,10 +132,10 @@ void Scrub::judge(Bytes bytes) {
       take(block.header);
       has_taken = true;
       if (block.header.kind != BlockKind::healed) continue;
-      healed_ = {block.header.offset, static_cast<std::uint32_t>(block_bytes(block.header.payload_bytes))};
+      healed_ = {block.header.offset, static_cast<std::uint32_t>(geometry.block_bytes(block.header.payload_bytes))};
       return;
     }
-    const std::uint64_t length = block_bytes(block.header.payload_bytes);
+    const std::uint64_t length = geometry.block_bytes(block.header.payload_bytes);
     if (block.verdict == Block::Verdict::cut && (has_taken || length > bytes_wanted_)) {
       bytes_wanted_ = std::min<std::uint64_t>(length, block_bytes_limit);
     } else if (!has_taken && ++tries_ >= tries_max) {
@@ -172,16 +174,17 @@ bool Scrub::is_next_segment(Bytes bytes) const {
 
 void Scrub::judge_search(Bytes bytes) {
   const Superblock& superblock = journal_.state_->superblock;
+  const Geometry& geometry = journal_.state_->geometry;
   if (is_next_segment(bytes)) {
     is_searching_ = false;
     return;
   }
   std::uint64_t at = 0;
-  for (; at + device_block_bytes <= bytes.size(); at += device_block_bytes) {
+  for (; at + device_block_bytes <= bytes.size(); at += geometry.unit_bytes) {
     const auto header = decode_block_header(bytes.subspan(at), offset_ + at, superblock);
     if (!header || header->sequence <= gap_.first_sequence || header->sequence > journal_.durable_sequence()) continue;
     if (header->open_count < open_count_) continue;
-    const std::uint64_t length = block_bytes(header->payload_bytes);
+    const std::uint64_t length = geometry.block_bytes(header->payload_bytes);
     if (length > bytes.size() - at) {
       if (at > 0) break;  // read on from there
       if (asked_bytes_ < length && bytes_wanted_ < length) {

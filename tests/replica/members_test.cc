@@ -30,7 +30,7 @@ Uuid uuid(unsigned byte) {
 class MembersRecord : public ::testing::Test {
  protected:
   MembersRecord() {
-    EXPECT_TRUE(storage::format_memory(device_, cluster, self, 3));
+    EXPECT_TRUE(storage::format_memory(device_, {.cluster = cluster, .replica = self, .members = 3}));
     own_disk_ = journal()->recovered().identity.disk;
   }
 

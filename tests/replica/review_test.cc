@@ -93,7 +93,8 @@ std::unique_ptr<Recovered> recover(SlowDevice& device) {
 class RecoveryUnderASlowDisk : public ::testing::Test {
  protected:
   RecoveryUnderASlowDisk() {
-    EXPECT_TRUE(storage::format_memory(device_.memory, cluster, self, 3, 1U << 20));
+    EXPECT_TRUE(
+        storage::format_memory(device_.memory, {.cluster = cluster, .replica = self, .members = 3, .segment_bytes = 1U << 20}));
     journal_ = std::move(recover(device_)->journal);
   }
 

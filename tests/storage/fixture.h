@@ -203,9 +203,11 @@ inline Opened open(DeviceRef device, const JournalLimits& limits = small_limits,
 }
 
 // A formatted journal in memory.
-inline std::unique_ptr<MemoryDevice> make_memory(std::uint64_t segments = 4, std::uint64_t segment_bytes = 256U << 10) {
+inline std::unique_ptr<MemoryDevice> make_memory(std::uint64_t segments = 4, std::uint64_t segment_bytes = 256U << 10,
+                                                 std::uint32_t unit_bytes = device_block_bytes) {
   auto device = std::make_unique<MemoryDevice>((64U << 10) + segments * segment_bytes);
-  const auto formatted = format_memory(*device, cluster, replica, 3, segment_bytes);
+  const auto formatted = format_memory(
+      *device, {.cluster = cluster, .replica = replica, .members = 3, .segment_bytes = segment_bytes, .unit_bytes = unit_bytes});
   EXPECT_TRUE(formatted) << formatted.error().text;
   return device;
 }

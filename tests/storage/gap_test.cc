@@ -588,6 +588,24 @@ TEST(Heal, the_end_of_a_segment) {
   expect_healed(*memory);
 }
 
+// As the memory of a diskless replica has them: blocks begin anywhere.
+TEST(Heal, one_of_small_blocks) {
+  const auto memory = make_memory(4, 64U << 10, memory_unit_bytes);
+  const auto opened = open(DeviceRef(*memory));
+  ASSERT_TRUE(opened.journal) << opened.error;
+  append_votes(*opened.journal, 1, 120);
+  EXPECT_FALSE(scrubbed_gap(*opened.journal));
+  for (const std::size_t slot : {20U, 70U}) {
+    const auto before = open(DeviceRef(*memory));
+    memory->contents()[before.locations[slot].offset + 600] ^= std::byte{1};
+    const auto gap = scrubbed_gap(*opened.journal);
+    ASSERT_TRUE(gap);
+    EXPECT_EQ(gap->next_sequence, gap->first_sequence + 1);
+    ASSERT_TRUE(heal(*opened.journal, *gap));
+    EXPECT_FALSE(scrubbed_gap(*opened.journal));
+  }
+}
+
 TEST(Heal, a_gap_over_a_whole_segment_stays_open) {
   const auto memory = make_chain(60, 8, 64U << 10);
   for (std::uint64_t sequence = 16; sequence <= 33; ++sequence) flip(*memory, sequence);

@@ -28,23 +28,23 @@ void settle(Journal& journal, RingUser& user) {
   }
 }
 
-TEST(Ring, goes_round_for_several_generations_and_keeps_what_is_not_trimmed) {
+void go_round(std::uint32_t unit_bytes) {
   const std::uint64_t seed = first_seed();
   for (const std::uint64_t segments : {2U, 3U, 8U}) {
     Prng prng(seed + segments);
     const std::uint64_t bytes = 4 * segment_bytes;
-    const auto memory = make_memory(segments, bytes);
+    const auto memory = make_memory(segments, bytes, unit_bytes);
     RingUser user;
     const std::string where = std::to_string(segments) + " segments, seed " + std::to_string(seed);
     for (std::uint32_t generation = 2; generation <= 6; ++generation) {
       const auto opened = open(DeviceRef(*memory));
       user.recover(opened, where);
-      if (HasFatalFailure()) return;
+      if (::testing::Test::HasFatalFailure()) return;
       run_to_generation(*opened.journal, user, prng, generation);
-      if (HasFatalFailure()) return;
+      if (::testing::Test::HasFatalFailure()) return;
       settle(*opened.journal, user);
       user.expect_readable(*opened.journal, where);
-      if (HasFatalFailure()) return;
+      if (::testing::Test::HasFatalFailure()) return;
     }
     const auto opened = open(DeviceRef(*memory));
     const std::uint64_t next_slot = user.next_slot;
@@ -55,6 +55,15 @@ TEST(Ring, goes_round_for_several_generations_and_keeps_what_is_not_trimmed) {
     user.expect_readable(*opened.journal, where);
     EXPECT_TRUE(opened.journal->recovered().has_checkpoint);
   }
+}
+
+TEST(Ring, goes_round_for_several_generations_and_keeps_what_is_not_trimmed) {
+  go_round(device_block_bytes);
+}
+
+// As the memory of a diskless replica has them.
+TEST(Ring, goes_round_with_small_blocks) {
+  go_round(memory_unit_bytes);
 }
 
 TEST(Ring, space_that_is_full_comes_back_by_a_trim) {
