@@ -34,6 +34,12 @@ std::size_t index_slots(const storage::DeviceInfo& device) {
   return std::max<std::size_t>(1, device.size_bytes / sizeof(wire::RecordHeader));
 }
 
+// Memory does not rot, and none of it survives a restart: passes over it would only be seen in the tail of the latencies.
+storage::ScrubOptions scrub_options(const storage::DeviceInfo& device, storage::ScrubOptions asked) {
+  if (device.immediate) asked.bytes_per_s = 0;
+  return asked;
+}
+
 bool names_each_once(std::span<const wire::MemberUuid> members, const consensus::Configuration& configuration) {
   for (std::size_t place = 0; place < configuration.size(); ++place) {
     const auto names = [&](const wire::MemberUuid& member) {
@@ -171,7 +177,7 @@ Node::Node(const NodeOptions& options, Parts&& parts)
       reads_(messenger_, *journal_, *index_),
       checkpoint_(std::min(storage::checkpoint_part_bytes, journal_->largest_body())),
       base_reader_(*journal_),
-      scrub_(*journal_, options.scrub),
+      scrub_(*journal_, scrub_options(journal_->device_info(), options.scrub)),
       staged_(options.window_slots),
       waits_(ack_waits_max),
       openings_(openings_max),
