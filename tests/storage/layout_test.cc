@@ -121,6 +121,17 @@ TEST(Layout, every_flipped_bit_of_a_superblock_is_noticed) {
   EXPECT_TRUE(decode_superblock(bytes));
 }
 
+TEST(Layout, blocks_are_multiples_of_a_power_of_two_from_64_to_4096) {
+  for (std::uint32_t bytes = 0; bytes <= 8192; bytes += 32) {
+    Superblock superblock = example_superblock();
+    superblock.unit_bytes = bytes;
+    const bool is_good =
+        bytes == 64 || bytes == 128 || bytes == 256 || bytes == 512 || bytes == 1024 || bytes == 2048 || bytes == 4096;
+    superblock = seal(superblock);
+    EXPECT_EQ(decode_superblock(bytes_of(superblock)).has_value(), is_good) << bytes;
+  }
+}
+
 TEST(Layout, every_flipped_bit_of_a_block_header_is_noticed) {
   BlockHeader header = example_header();
   const std::uint64_t offset = header.offset;

@@ -75,6 +75,25 @@ TEST_F(Segments, format_reserves_all_and_zeroes_the_first) {
   EXPECT_EQ(ref.ready_bytes(), segments_offset + 4 * segment_bytes);
 }
 
+// As a diskless replica's memory has them. Only a forged or a damaged superblock says so here.
+TEST_F(Segments, a_journal_of_smaller_blocks_than_the_device_writes_is_refused) {
+  std::fstream journal(path() + "/journal", std::ios::in | std::ios::out | std::ios::binary);
+  std::array<std::byte, sizeof(Superblock)> bytes{};
+  ASSERT_TRUE(journal.read(reinterpret_cast<char*>(bytes.data()), bytes.size()));
+  auto superblock = load<Superblock>(bytes);
+  superblock.unit_bytes = unit_bytes_min;
+  superblock = seal(superblock);
+  for (std::uint32_t i = 0; i < superblock_copies; ++i) {
+    journal.seekp(i * device_block_bytes);
+    journal.write(reinterpret_cast<const char*>(&superblock), sizeof(superblock));
+  }
+  journal.close();
+  const auto device = open_directory(path(), unhurried);
+  ASSERT_TRUE(device) << device.error().text;
+  const auto opened = Journal::open(DeviceRef(**device), wire::cluster_id("test"), replica, small_limits, {});
+  EXPECT_NE(error_of(opened).find("blocks of 64 bytes"), std::string::npos) << error_of(opened);
+}
+
 TEST_F(Segments, flat_offsets_lie_in_the_file_of_their_segment) {
   {
     const auto device = open_directory(path(), unhurried);
