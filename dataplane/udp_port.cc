@@ -91,18 +91,18 @@ Result<std::unique_ptr<UdpPort>> UdpPort::open(Endpoint bind, const UdpOptions& 
 
 UdpPort::UdpPort(int socket, Endpoint local, std::size_t payload_bytes_max, std::size_t waiting_max)
     : socket_(socket), local_(local), payload_bytes_max_(payload_bytes_max), waiting_max_(waiting_max) {
-  wire(incoming_);
-  wire(outgoing_);
+  wire(incoming_, std::max(payload_bytes_max, udp_payload_bytes_jumbo));
+  wire(outgoing_, payload_bytes_max);
 }
 
 UdpPort::~UdpPort() {
   ::close(socket_);
 }
 
-void UdpPort::wire(Burst& burst) const {
-  burst.memory = std::make_unique<std::byte[]>(burst_packets_max * payload_bytes_max_);
+void UdpPort::wire(Burst& burst, std::size_t packet_bytes) {
+  burst.memory = std::make_unique<std::byte[]>(burst_packets_max * packet_bytes);
   for (std::size_t i = 0; i < burst_packets_max; ++i) {
-    burst.pieces[i] = {burst.memory.get() + i * payload_bytes_max_, payload_bytes_max_};
+    burst.pieces[i] = {burst.memory.get() + i * packet_bytes, packet_bytes};
     msghdr& header = burst.headers[i].msg_hdr;
     header.msg_name = &burst.addresses[i];
     header.msg_namelen = sizeof(sockaddr_in);

@@ -18,10 +18,12 @@
 namespace synod::dataplane {
 
 inline constexpr std::size_t udp_payload_bytes_ethernet = 1472;  // what a 1500-byte MTU carries
+inline constexpr std::size_t udp_payload_bytes_jumbo = 8972;     // what a 9000-byte MTU carries
 inline constexpr std::size_t udp_payload_bytes_limit = 60U << 10;
 
 struct UdpOptions {
-  // Larger than an Ethernet packet only where the path carries it whole, as loopback does: IP fragments are lost together.
+  // Of what it sends: larger than an Ethernet packet only where the path carries it whole, as loopback does: IP fragments are
+  // lost together. It takes jumbo packets in any case: its peer may have a port of another size.
   std::size_t payload_bytes_max = udp_payload_bytes_ethernet;
   std::size_t socket_buffer_bytes = 4U << 20;
 };
@@ -57,7 +59,7 @@ class UdpPort {
   };
 
   UdpPort(int socket, Endpoint local, std::size_t payload_bytes_max, std::size_t waiting_max);
-  void wire(Burst& burst) const;
+  static void wire(Burst& burst, std::size_t packet_bytes);
   [[nodiscard]] std::size_t take_refusals(std::span<Packet> out);
 
   int socket_;

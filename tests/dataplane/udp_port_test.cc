@@ -1,6 +1,7 @@
 #include "dataplane/udp_port.h"
 
 #include <poll.h>
+#include <algorithm>
 
 #include <gtest/gtest.h>
 
@@ -113,10 +114,23 @@ TEST(UdpPort, APacketThatNoRouteTakesIsACountedDropAndTheRestOfTheBurstLeaves) {
   EXPECT_EQ(a->counters().sent, 1U);
 }
 
-TEST(UdpPort, ADatagramThatIsTooLongIsACountedDrop) {
-  const auto a = open_port({.payload_bytes_max = 8972});
+// A client knows nothing of the MTU that its replicas have among each other.
+TEST(UdpPort, AJumboPacketComesToAPortThatSendsSmallerOnes) {
+  const auto a = open_port({.payload_bytes_max = udp_payload_bytes_jumbo});
   const auto b = open_port();
-  send_bytes(*a, b->local(), random_bytes(2000, 1));
+  const auto bytes = random_bytes(udp_payload_bytes_jumbo, 1);
+  send_bytes(*a, b->local(), bytes);
+  a->flush();
+  std::array<Packet, burst_packets_max> burst;
+  ASSERT_EQ(receive_some(*b, burst), 1U);
+  EXPECT_TRUE(std::ranges::equal(burst[0].payload, bytes));
+  EXPECT_EQ(b->payload_bytes_max(), udp_payload_bytes_ethernet);
+}
+
+TEST(UdpPort, ADatagramThatIsTooLongIsACountedDrop) {
+  const auto a = open_port({.payload_bytes_max = udp_payload_bytes_limit});
+  const auto b = open_port();
+  send_bytes(*a, b->local(), random_bytes(udp_payload_bytes_jumbo + 1, 1));
   send_bytes(*a, b->local(), random_bytes(100, 1));
   a->flush();
   std::array<Packet, burst_packets_max> burst;
