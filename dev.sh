@@ -34,6 +34,7 @@ usage: ./dev.sh COMMAND
   fuzz random [SECONDS]
                     the random tests under sanitizers with new seeds, 60 s by default
   sim [OPTIONS]     the whole cluster in virtual time, under the faults of a seed: --seeds N, or --seed N --trace (--help)
+  nics [NAME..]     a replica on the PCI NICs that QEMU emulates, with DPDK's drivers for them; installs QEMU; needs root
   mutants [NAME..]  deliberate bugs: how many seeds until the simulator catches each, and by which check
   explore [OPTION..] every state of small clusters of engines, to the fixpoint; options are bounds, see explore --help
   scenario [NAME]   plays a scenario of docs/PROTOCOL.md and prints its trace; without a name, lists them.
@@ -339,6 +340,12 @@ sim() {
   exec "$build_dir/tests/sim/sim" "$@"
 }
 
+nics() {
+  install qemu-system-x86 busybox-static cpio iproute2 iputils-ping binutils
+  build_target "$build_dir" cli/synod
+  exec python3 "$root/tests/nic/nics.py" "$build_dir/cli/synod" "$build_dir/nic" "$@"
+}
+
 mutants() {
   build_target "$build_dir-mutants" tests/sim/sim -Dmutant=any
   build_target "$build_dir-mutants" tests/explore/explore
@@ -364,7 +371,7 @@ main() {
   local command=${1:-help}
   (($# == 0)) || shift
   case $command in
-    deps | build | run | bench | format | lint | sanitize | fuzz | scenario | sim | mutants | explore) "$command" "$@" ;;
+    deps | build | run | bench | format | lint | sanitize | fuzz | scenario | sim | nics | mutants | explore) "$command" "$@" ;;
     test) test_all ;;
     help | -h | --help) help ;;
     *) die "unknown command '$command'; ./dev.sh help lists them" ;;

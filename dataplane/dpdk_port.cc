@@ -5,6 +5,7 @@
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 #include <rte_prefetch.h>
+#include <rte_ring.h>
 
 #include "base/check.h"
 #include "dataplane/clock.h"
@@ -42,12 +43,21 @@ void give_back(std::span<rte_mbuf*> buffers) {
   }
 }
 
-constexpr std::uint64_t bad_checksum_flags = RTE_MBUF_F_RX_IP_CKSUM_BAD | RTE_MBUF_F_RX_L4_CKSUM_BAD;
+// Two bits each: both are set where the sums in the packet were never filled in, but its bytes are whole (virtio, from a peer on
+// the same machine).
+bool has_bad_checksum(const rte_mbuf& buffer) {
+  return (buffer.ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_BAD ||
+         (buffer.ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_BAD;
+}
 
 }  // namespace
 
-DpdkPort::DpdkPort(std::uint16_t ethdev, const DpdkPortOptions& options, PacketPool& pool, const Setup& setup)
-    : ethdev_(ethdev),
+DpdkPort::DpdkPort(std::shared_ptr<Ethdev> device, std::uint16_t queue, const DpdkPortOptions& options, PacketPool& pool,
+                   const Setup& setup)
+    : shared_(std::move(device)),
+      ethdev_(shared_->number),
+      queue_(queue),
+      inbox_(shared_->inboxes.empty() ? nullptr : shared_->inboxes[queue]),
       point_to_point_(setup.point_to_point),
       hears_hangup_(setup.hears_hangup),
       local_(options.local),
@@ -65,7 +75,6 @@ DpdkPort::~DpdkPort() {
   give_back(std::span(received_).first(received_count_));
   give_back(std::span(queued_).first(queued_count_));
   rte_pktmbuf_free(reserved_);
-  close_ethdev(ethdev_);
 }
 
 bool DpdkPort::link_is_up() const {
@@ -76,7 +85,12 @@ bool DpdkPort::link_is_up() const {
 std::size_t DpdkPort::receive(std::span<Packet> out) {
   give_back(std::span(received_).first(received_count_));
   const auto wanted = static_cast<std::uint16_t>(std::min(out.size(), burst_packets_max));
-  received_count_ = rte_eth_rx_burst(ethdev_, 0, received_.data(), wanted);
+  received_count_ = rte_eth_rx_burst(ethdev_, queue_, received_.data(), wanted);
+  if (inbox_ != nullptr) [[unlikely]] {
+    const auto room = static_cast<unsigned>(wanted - received_count_);
+    received_count_ +=
+        rte_ring_sc_dequeue_burst(inbox_, reinterpret_cast<void**>(received_.data() + received_count_), room, nullptr);
+  }
   if (received_count_ == 0) return has_sent_ ? look_at_link(out) : 0;
   for (std::size_t i = 1; i < received_count_; ++i) rte_prefetch0(data_of(received_[i]));
   std::size_t kept = 0;
@@ -99,9 +113,9 @@ bool DpdkPort::accept_frame(rte_mbuf* buffer, Packet& packet) {
     ++counters_.receive_dropped;
     return false;
   };
-  // Buffers hold a whole frame of this link's MTU; what came in several is longer.
-  if (buffer->nb_segs != 1) return refuse(FrameFault::bad_length);
-  if ((buffer->ol_flags & bad_checksum_flags) != 0 && !point_to_point_) return refuse(FrameFault::bad_checksum);
+  // Buffers hold a whole frame of this link's MTU, but some NICs (e1000e) fill no more of one than a power of two.
+  if (buffer->nb_segs != 1 && rte_pktmbuf_linearize(buffer) != 0) return refuse(FrameFault::bad_length);
+  if (!point_to_point_ && has_bad_checksum(*buffer)) return refuse(FrameFault::bad_checksum);
   const Bytes bytes(data_of(buffer), buffer->data_len);
   const auto frame = parse_frame(bytes, local_);
   if (!frame) return refuse(frame.error());
@@ -110,6 +124,8 @@ bool DpdkPort::accept_frame(rte_mbuf* buffer, Packet& packet) {
     packet = {frame->payload, frame->from};
     return true;
   }
+  const bool passed_on = buffer->port == RTE_MBUF_PORT_INVALID;
+  if (frame->kind == FrameKind::arp_reply && inbox_ != nullptr && !passed_on) pass_on(buffer);
   answer(*frame, bytes);
   return false;
 }
@@ -125,6 +141,15 @@ void DpdkPort::answer(const Frame& frame, Bytes bytes) {
                [&](MutableBytes out) { return write_arp_reply(out, mac_, local_.address, frame.source, frame.from.address); });
   } else if (frame.kind == FrameKind::echo_request) {
     send_frame(bytes.size(), [&](MutableBytes out) { return write_echo_reply(out, bytes, mac_); });
+  }
+}
+
+void DpdkPort::pass_on(rte_mbuf* buffer) {
+  buffer->port = RTE_MBUF_PORT_INVALID;
+  for (rte_ring* const inbox : shared_->inboxes) {
+    if (inbox == inbox_) continue;
+    rte_pktmbuf_refcnt_update(buffer, 1);
+    if (rte_ring_mp_enqueue(inbox, buffer) != 0) rte_pktmbuf_free(buffer);  // full: whoever needs it asks again
   }
 }
 
@@ -204,7 +229,7 @@ void DpdkPort::queue(rte_mbuf* buffer) {
 void DpdkPort::flush() {
   if (queued_count_ == 0) return;
   const auto count = static_cast<std::uint16_t>(queued_count_);
-  const std::uint16_t sent = rte_eth_tx_burst(ethdev_, 0, queued_.data(), count);
+  const std::uint16_t sent = rte_eth_tx_burst(ethdev_, queue_, queued_.data(), count);
   counters_.sent += sent;
   if (sent < count) [[unlikely]] {
     counters_.send_dropped += static_cast<std::size_t>(count - sent);

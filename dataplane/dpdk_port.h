@@ -1,10 +1,12 @@
-// A port on any DPDK ethdev: one receive and one transmit queue, Ethernet/IPv4/UDP frames, ARP and ping answered.
+// A port on any DPDK ethdev: a receive and a transmit queue of it, Ethernet/IPv4/UDP frames, ARP and ping answered.
 //
 // The EAL runs (dataplane/eal.h). `open` may block (a virtio-user server waits for its peer): do that on a control thread and
 // hand the finished port to the polling thread (dataplane/attach.h). Afterwards: one thread, no heap, no system call of ours.
 // Sent buffers belong to the device, and on a ring link to the receiver: they are never touched again; received ones are never
 // written. A link that goes down loses packets, counted, until it is up again.
-// On a network the port has an address of its own, which the kernel's interface beneath it (af_packet, af_xdp) must not have.
+// A NIC may carry several ports, a queue each, that threads of their own poll (open_queues): RSS brings each what goes to its UDP
+// port (dataplane/steering.h). They share the NIC's address, and what ARP answers, which comes to one queue: that one passes it
+// on. On a network the port has an address of its own, which the kernel's interface beneath it (af_packet, af_xdp) must not have.
 #pragma once
 
 #include <array>
@@ -12,6 +14,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "dataplane/frame.h"
@@ -20,6 +23,7 @@
 
 struct rte_mbuf;
 struct rte_mempool;
+struct rte_ring;
 
 namespace synod::dataplane {
 
@@ -53,13 +57,17 @@ struct DpdkPortOptions {
   std::size_t mtu = mtu_ethernet;  // up to mtu_jumbo where the device takes it
   // Nobody but one peer at the other end: no ARP, no UDP checksum. Unset: true for vhost, memif and ring devices.
   std::optional<bool> point_to_point;
-  std::size_t packets = 4096;        // buffers, if the port makes a pool of its own
+  std::size_t packets = 4096;        // buffers of each port, if it makes a pool of its own
   std::uint16_t descriptors = 1024;  // of each queue; the device may choose fewer
 };
 
 class DpdkPort {
  public:
   [[nodiscard]] static Result<std::unique_ptr<DpdkPort>> open(const DpdkPortOptions& options);
+  // As many ports on one NIC; `options` are the first's, the others have the UDP ports behind its own. Each may be polled by a
+  // thread of its own; the last one closes the NIC.
+  [[nodiscard]] static Result<std::vector<std::unique_ptr<DpdkPort>>> open_queues(const DpdkPortOptions& options,
+                                                                                  std::uint16_t count);
   // On an ethdev that exists (ring links), with buffers from `pool`, which outlives the port. Closing closes the ethdev.
   [[nodiscard]] static Result<std::unique_ptr<DpdkPort>> open_ethdev(std::uint16_t ethdev, const DpdkPortOptions& options,
                                                                      PacketPool& pool);
@@ -71,6 +79,7 @@ class DpdkPort {
   [[nodiscard]] const std::string& device() const { return device_; }
   // For whoever measures the bare device: as DPDK knows it, and where its buffers come from.
   [[nodiscard]] std::uint16_t ethdev() const { return ethdev_; }
+  [[nodiscard]] std::uint16_t queue() const { return queue_; }
   [[nodiscard]] rte_mempool* pool() const { return pool_; }
   [[nodiscard]] std::uint64_t frame_faults(FrameFault fault) const { return faults_[static_cast<std::size_t>(fault)]; }
   // True if the device completes UDP checksums, so that sending does not read the payload again.
@@ -88,13 +97,21 @@ class DpdkPort {
   [[nodiscard]] PortCounters counters() const { return counters_; }
 
  private:
+  struct Ethdev;
   struct Setup;
 
-  DpdkPort(std::uint16_t ethdev, const DpdkPortOptions& options, PacketPool& pool, const Setup& setup);
+  DpdkPort(std::shared_ptr<Ethdev> device, std::uint16_t queue, const DpdkPortOptions& options, PacketPool& pool,
+           const Setup& setup);
+  // A port for each pool.
+  static Result<std::vector<std::unique_ptr<DpdkPort>>> start(const std::shared_ptr<Ethdev>& device,
+                                                              const DpdkPortOptions& options,
+                                                              const std::vector<PacketPool*>& pools);
 
   // True if `packet` is a payload for the layer above; answers ARP and ping itself.
   bool accept_frame(rte_mbuf* buffer, Packet& packet);
   void answer(const Frame& frame, Bytes bytes);
+  // An answer of ARP, to the ports of the other queues.
+  void pass_on(rte_mbuf* buffer);
   void learn(std::uint32_t address, const Mac& mac);
   [[nodiscard]] bool on_link(std::uint32_t address) const { return ((address ^ local_.address) & subnet_mask_) == 0; }
   // The Ethernet address for `to`, or null if it is not known (yet).
@@ -107,7 +124,10 @@ class DpdkPort {
 
   std::size_t look_at_link(std::span<Packet> out);
 
+  std::shared_ptr<Ethdev> shared_;  // with the ports of its other queues
   std::uint16_t ethdev_;
+  std::uint16_t queue_;
+  rte_ring* inbox_;  // what the others pass on; null if there are none
   bool point_to_point_;
   bool hears_hangup_;
   bool has_sent_ = false;  // since the link was looked at; where hangups are heard
@@ -119,7 +139,6 @@ class DpdkPort {
   std::size_t waiting_max_;
   std::uint64_t transmit_flags_;  // of each mbuf: what the device is to complete
   rte_mempool* pool_;
-  std::unique_ptr<PacketPool> own_pool_;
   std::string device_;
   Mac mac_;
   FrameWriter writer_;

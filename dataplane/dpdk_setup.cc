@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <string_view>
 
 #include <fmt/format.h>
@@ -10,8 +11,10 @@
 #include <rte_ethdev.h>
 #include <rte_lcore.h>
 #include <rte_mbuf.h>
+#include <rte_ring.h>
 
 #include "dataplane/eal.h"
+#include "dataplane/steering.h"
 
 namespace synod::dataplane {
 
@@ -62,30 +65,98 @@ std::unexpected<Error> refused(const std::string& device, const char* what, int 
                           rte_strerror(error < 0 ? -error : error), take_eal_complaint()));
 }
 
-// Returns how many descriptors its receive queue has.
-Result<std::uint16_t> configure(std::uint16_t ethdev, const DpdkPortOptions& options, PacketPool& pool,
-                                rte_eth_conf configuration) {
+// Of drivers that do not say how long theirs is.
+constexpr std::size_t usual_key_bytes = 40;
+
+// How the packets of several ports find their queues. Empty for one port.
+Result<Steering> steering_for(const DpdkPortOptions& options, const rte_eth_dev_info& info, std::size_t queues) {
+  if (queues == 1) return Steering{};
+  const std::string instead = fmt::format("give each of the {} groups a device, or use 'udp' or 'pair'", queues);
+  if (std::min(info.max_rx_queues, info.max_tx_queues) < queues) {
+    return fail(fmt::format("{}: this device has {} queues: {}", options.device, std::min(info.max_rx_queues, info.max_tx_queues),
+                            instead));
+  }
+  const std::size_t key_bytes = info.hash_key_size != 0 ? info.hash_key_size : usual_key_bytes;
+  auto steering = steer_by_port(options.local.port, static_cast<std::uint16_t>(queues), key_bytes, info.reta_size);
+  if (!steering || (info.flow_type_rss_offloads & RTE_ETH_RSS_NONFRAG_IPV4_UDP) == 0) {
+    return fail(
+        fmt::format("{}: this device has no RSS that spreads UDP packets over {} queues: {}", options.device, queues, instead));
+  }
+  return *std::move(steering);
+}
+
+Result<> set_table(std::uint16_t ethdev, const std::string& device, const Steering& steering) {
+  std::vector<rte_eth_rss_reta_entry64> entries((steering.table.size() + RTE_ETH_RETA_GROUP_SIZE - 1) / RTE_ETH_RETA_GROUP_SIZE);
+  for (std::size_t i = 0; i < steering.table.size(); ++i) {
+    rte_eth_rss_reta_entry64& part = entries[i / RTE_ETH_RETA_GROUP_SIZE];
+    part.mask |= std::uint64_t{1} << (i % RTE_ETH_RETA_GROUP_SIZE);
+    part.reta[i % RTE_ETH_RETA_GROUP_SIZE] = steering.table[i];
+  }
+  const int error = rte_eth_dev_rss_reta_update(ethdev, entries.data(), static_cast<std::uint16_t>(steering.table.size()));
+  if (error != 0) return refused(device, "spread packets over its queues", error);
+  return {};
+}
+
+// Returns how many descriptors each receive queue has.
+Result<std::uint16_t> set_up_queues(std::uint16_t ethdev, const DpdkPortOptions& options, const std::vector<PacketPool*>& pools) {
   const std::string& device = options.device;
-  if (const int error = rte_eth_dev_configure(ethdev, 1, 1, &configuration); error != 0)
-    return refused(device, "configure", error);
   std::uint16_t receive_descriptors = options.descriptors;
   std::uint16_t transmit_descriptors = options.descriptors;
   if (const int error = rte_eth_dev_adjust_nb_rx_tx_desc(ethdev, &receive_descriptors, &transmit_descriptors); error != 0) {
     return refused(device, "size the queues", error);
   }
   const auto socket = static_cast<unsigned>(rte_eth_dev_socket_id(ethdev));
-  if (const int error = rte_eth_rx_queue_setup(ethdev, 0, receive_descriptors, socket, nullptr, pool.get()); error != 0) {
-    return refused(device, "set up its receive queue", error);
+  for (std::uint16_t queue = 0; queue < pools.size(); ++queue) {
+    const int error = rte_eth_rx_queue_setup(ethdev, queue, receive_descriptors, socket, nullptr, pools[queue]->get());
+    if (error != 0) return refused(device, "set up its receive queue", error);
   }
-  if (const int error = rte_eth_tx_queue_setup(ethdev, 0, transmit_descriptors, socket, nullptr); error != 0) {
-    return refused(device, "set up its transmit queue", error);
+  for (std::uint16_t queue = 0; queue < pools.size(); ++queue) {
+    const int error = rte_eth_tx_queue_setup(ethdev, queue, transmit_descriptors, socket, nullptr);
+    if (error != 0) return refused(device, "set up its transmit queue", error);
   }
+  return receive_descriptors;
+}
+
+// Configures and starts it. Returns how many descriptors each receive queue has.
+Result<std::uint16_t> configure(std::uint16_t ethdev, const DpdkPortOptions& options, const std::vector<PacketPool*>& pools,
+                                rte_eth_conf configuration, Steering steering) {
+  const std::string& device = options.device;
+  if (!steering.table.empty()) {
+    configuration.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+    configuration.rx_adv_conf.rss_conf = {.rss_key = steering.key.data(),
+                                          .rss_key_len = static_cast<std::uint8_t>(steering.key.size()),
+                                          .rss_hf = RTE_ETH_RSS_NONFRAG_IPV4_UDP};
+  }
+  const auto queues = static_cast<std::uint16_t>(pools.size());
+  if (const int error = rte_eth_dev_configure(ethdev, queues, queues, &configuration); error != 0)
+    return refused(device, "configure", error);
+  const auto receive_descriptors = set_up_queues(ethdev, options, pools);
+  if (!receive_descriptors) return receive_descriptors;
   // Software devices have no MTU to set; a NIC that refuses says so here.
   if (const int error = rte_eth_dev_set_mtu(ethdev, static_cast<std::uint16_t>(options.mtu)); error != 0 && error != -ENOTSUP) {
     if (options.mtu != mtu_ethernet) return refused(device, fmt::format("set an MTU of {}", options.mtu).c_str(), error);
   }
   if (const int error = rte_eth_dev_start(ethdev); error != 0) return refused(device, "start", error);
+  if (steering.table.empty()) return receive_descriptors;
+  if (const auto spread = set_table(ethdev, device, steering); !spread) return std::unexpected(spread.error());
   return receive_descriptors;
+}
+
+std::atomic<unsigned> inboxes_made = 0;
+
+// What ARP answers is little, and asked for again if it is lost.
+constexpr unsigned inbox_packets = 64;
+
+Result<> make_inboxes(std::vector<rte_ring*>& inboxes, std::size_t queues) {
+  for (std::size_t i = 0; i < queues; ++i) {
+    const std::string name = fmt::format("synod_inbox_{}", inboxes_made++);
+    rte_ring* const inbox = rte_ring_create(name.c_str(), inbox_packets, static_cast<int>(rte_socket_id()), RING_F_SC_DEQ);
+    if (inbox == nullptr) {
+      return fail(fmt::format("no memory for a ring of packets: {}: give DPDK more memory", rte_strerror(rte_errno)));
+    }
+    inboxes.push_back(inbox);
+  }
+  return {};
 }
 
 }  // namespace
@@ -120,24 +191,41 @@ Result<std::uint16_t> attach_ethdev(const DpdkPortOptions& options) {
   return ethdev;
 }
 
-void close_ethdev(std::uint16_t ethdev) {
+DpdkPort::Ethdev::~Ethdev() {
   rte_eth_dev_info info{};
-  const bool has_info = rte_eth_dev_info_get(ethdev, &info) == 0;
+  const bool has_info = rte_eth_dev_info_get(number, &info) == 0;
   rte_device* const device = has_info ? info.device : nullptr;
-  (void)rte_eth_dev_stop(ethdev);
-  (void)rte_eth_dev_close(ethdev);
+  (void)rte_eth_dev_stop(number);
+  for (rte_ring* const inbox : inboxes) {
+    void* buffer = nullptr;
+    while (rte_ring_sc_dequeue(inbox, &buffer) == 0) rte_pktmbuf_free(static_cast<rte_mbuf*>(buffer));
+    rte_ring_free(inbox);
+  }
+  (void)rte_eth_dev_close(number);
   if (device != nullptr) (void)rte_dev_remove(device);
 }
 
 Result<std::unique_ptr<DpdkPort>> DpdkPort::open(const DpdkPortOptions& options) {
+  auto ports = open_queues(options, 1);
+  if (!ports) return std::unexpected(ports.error());
+  return std::move(ports->front());
+}
+
+Result<std::vector<std::unique_ptr<DpdkPort>>> DpdkPort::open_queues(const DpdkPortOptions& options, std::uint16_t count) {
   if (const auto checked = check_options(options); !checked) return std::unexpected(checked.error());
-  auto pool = PacketPool::make(options.packets, options.mtu);
-  if (!pool) return std::unexpected(pool.error());
+  std::vector<std::unique_ptr<PacketPool>> own;
+  std::vector<PacketPool*> pools;
+  for (std::uint16_t queue = 0; queue < count; ++queue) {
+    auto pool = PacketPool::make(options.packets, options.mtu);
+    if (!pool) return std::unexpected(pool.error());
+    pools.push_back(pool->get());
+    own.push_back(*std::move(pool));
+  }
   const auto ethdev = attach_ethdev(options);
   if (!ethdev) return std::unexpected(ethdev.error());
-  auto port = open_ethdev(*ethdev, options, **pool);
-  if (port) (*port)->own_pool_ = std::move(*pool);
-  return port;
+  const auto device = std::make_shared<Ethdev>(*ethdev);
+  device->pools = std::move(own);
+  return start(device, options, pools);
 }
 
 Result<std::unique_ptr<DpdkPort>> DpdkPort::open_ethdev(std::uint16_t ethdev, const DpdkPortOptions& options, PacketPool& pool) {
@@ -145,18 +233,28 @@ Result<std::unique_ptr<DpdkPort>> DpdkPort::open_ethdev(std::uint16_t ethdev, co
   if (options.mtu > pool.mtu()) {
     return fail(fmt::format("{}: an MTU of {} needs larger buffers than its pool has", options.device, options.mtu));
   }
+  auto ports = start(std::make_shared<Ethdev>(ethdev), options, {&pool});
+  if (!ports) return std::unexpected(ports.error());
+  return std::move(ports->front());
+}
+
+Result<std::vector<std::unique_ptr<DpdkPort>>> DpdkPort::start(const std::shared_ptr<Ethdev>& device,
+                                                               const DpdkPortOptions& options,
+                                                               const std::vector<PacketPool*>& pools) {
   rte_eth_dev_info info{};
   rte_ether_addr mac{};
-  if (const int error = rte_eth_dev_info_get(ethdev, &info); error != 0) {
+  if (const int error = rte_eth_dev_info_get(device->number, &info); error != 0) {
     return refused(options.device, "ask what it can do", error);
   }
-  const rte_eth_conf configuration = configuration_for(options, info);
-  const auto receive_descriptors = configure(ethdev, options, pool, configuration);
-  if (!receive_descriptors) {
-    close_ethdev(ethdev);
-    return std::unexpected(receive_descriptors.error());
+  auto steering = steering_for(options, info, pools.size());
+  if (!steering) return std::unexpected(steering.error());
+  if (pools.size() > 1) {
+    if (const auto made = make_inboxes(device->inboxes, pools.size()); !made) return std::unexpected(made.error());
   }
-  (void)rte_eth_macaddr_get(ethdev, &mac);
+  const rte_eth_conf configuration = configuration_for(options, info);
+  const auto receive_descriptors = configure(device->number, options, pools, configuration, *std::move(steering));
+  if (!receive_descriptors) return std::unexpected(receive_descriptors.error());
+  (void)rte_eth_macaddr_get(device->number, &mac);
   Setup setup;
   setup.receive_descriptors = *receive_descriptors;
   std::copy_n(mac.addr_bytes, setup.mac.size(), setup.mac.begin());
@@ -168,7 +266,13 @@ Result<std::unique_ptr<DpdkPort>> DpdkPort::open_ethdev(std::uint16_t ethdev, co
     setup.checksum = UdpChecksum::pseudo_header;
     setup.transmit_flags = RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_UDP_CKSUM;
   }
-  return std::unique_ptr<DpdkPort>(new DpdkPort(ethdev, options, pool, setup));
+  std::vector<std::unique_ptr<DpdkPort>> ports;
+  for (std::uint16_t queue = 0; queue < pools.size(); ++queue) {
+    DpdkPortOptions own = options;
+    own.local.port = static_cast<std::uint16_t>(options.local.port + queue);
+    ports.push_back(std::unique_ptr<DpdkPort>(new DpdkPort(device, queue, own, *pools[queue], setup)));
+  }
+  return ports;
 }
 
 }  // namespace synod::dataplane

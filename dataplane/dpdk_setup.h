@@ -2,11 +2,24 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
+#include <memory>
+#include <vector>
 
 #include "dataplane/dpdk_port.h"
 
 namespace synod::dataplane {
+
+// A device that runs, and what its ports share. They end before it does.
+struct DpdkPort::Ethdev {
+  explicit Ethdev(std::uint16_t ethdev) : number(ethdev) {}
+  ~Ethdev();  // stops and closes it, and detaches its device
+  Ethdev(const Ethdev&) = delete;
+  Ethdev& operator=(const Ethdev&) = delete;
+
+  std::uint16_t number;
+  std::vector<std::unique_ptr<PacketPool>> pools;  // of each queue, if they are ours
+  std::vector<rte_ring*> inboxes;                  // of each queue, if there are several
+};
 
 // What configuring an ethdev found out.
 struct DpdkPort::Setup {
@@ -21,8 +34,5 @@ struct DpdkPort::Setup {
 // Attaches the device that `options` names, if it is not there already. May block.
 [[nodiscard]] Result<std::uint16_t> attach_ethdev(const DpdkPortOptions& options);
 [[nodiscard]] Result<> check_options(const DpdkPortOptions& options);
-
-// Stops and closes it, and detaches its device.
-void close_ethdev(std::uint16_t ethdev);
 
 }  // namespace synod::dataplane

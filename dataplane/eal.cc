@@ -141,7 +141,7 @@ std::vector<std::string> arguments_for(const EalOptions& options, bool huge) {
   if (cores.empty()) cores = {allowed_cores().empty() ? 0 : allowed_cores().front()};
   std::string list;
   for (const unsigned core : cores) list += (list.empty() ? "" : ",") + std::to_string(core);
-  std::vector<std::string> arguments = {"synod", "--no-telemetry", "--no-shconf", "--iova-mode=va"};
+  std::vector<std::string> arguments = {"synod", "--no-telemetry", "--no-shconf"};
   arguments.push_back("--lcores=" + list);
   arguments.push_back("--main-lcore=" + std::to_string(cores.front()));
   arguments.push_back("--file-prefix=synod_" + std::to_string(::getpid()));
@@ -152,7 +152,8 @@ std::vector<std::string> arguments_for(const EalOptions& options, bool huge) {
     arguments.insert(arguments.end(), {"--in-memory", "--single-file-segments"});
   else
     arguments.emplace_back("--no-huge");
-  if (options.pci_devices.empty()) arguments.emplace_back("--no-pci");
+  // A NIC says itself which addresses it can be given: without an IOMMU before it only physical ones.
+  if (options.pci_devices.empty()) arguments.insert(arguments.end(), {"--no-pci", "--iova-mode=va"});
   for (const std::string& address : options.pci_devices) arguments.insert(arguments.end(), {"-a", address});
   return arguments;
 }

@@ -106,7 +106,7 @@ Result<PortConfig> parse_port(const Table& table) {
     if (auto fits = only_of(key, wanted); !fits) return std::unexpected(fits.error());
   }
   TAKE(port.address, table.endpoint("address"));
-  TAKE(port.mtu, table.number_or("mtu", 576, 9000, 0));
+  TAKE(port.mtu, table.number_or("mtu", 1000, 9000, 0));
   if (kind == "udp") {
     port.kind = PortConfig::Kind::udp;
   } else if (kind == "pair") {
@@ -185,11 +185,7 @@ Result<> check_groups(const Config& config, const std::string& name) {
     first_ports.emplace_back(fmt::format("member {}", member.id.value()), member.address);
   }
   for (const PortConfig& port : config.ports) {
-    if (port.kind == PortConfig::Kind::device) {
-      return fail(fmt::format("{}: port '{}': a DPDK device serves one group: use 'udp' or 'pair', or a process for each group",
-                              name, port.name));
-    }
-    if (port.kind == PortConfig::Kind::udp) first_ports.emplace_back(fmt::format("port '{}'", port.name), port.address);
+    if (port.kind != PortConfig::Kind::pair) first_ports.emplace_back(fmt::format("port '{}'", port.name), port.address);
   }
   for (std::size_t i = 0; i < first_ports.size(); ++i) {
     const auto& [what, at] = first_ports[i];

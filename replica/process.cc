@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <thread>
@@ -22,6 +23,9 @@ namespace synod::replica {
 
 namespace {
 
+// For the buffers of a group's ports.
+constexpr std::size_t packet_memory_mb = 64;
+
 // Once, for the threads of all groups.
 Result<> start_dpdk(const Config& config) {
   dataplane::EalOptions options;
@@ -35,13 +39,33 @@ Result<> start_dpdk(const Config& config) {
   }
   options.cores = config.cores;
   if (!needed) return {};
+  options.memory_mb = std::max(options.memory_mb, packet_memory_mb * config.groups);
   return dataplane::start_eal(options);
 }
 
-// The ports of a group: opened here, polled by its node. Pairs are attached while the node runs, whenever their peer appears.
+// The ports of the devices, for each group those of its queues, in the order of the configuration.
+using DevicePorts = std::vector<std::vector<std::unique_ptr<dataplane::DpdkPort>>>;
+
+// All at once: a device is configured for all groups before it starts.
+Result<DevicePorts> open_devices(const Config& config) {
+  DevicePorts ports(config.groups);
+  for (const PortConfig& port : config.ports) {
+    if (port.kind != PortConfig::Kind::device) continue;
+    dataplane::DpdkPortOptions options{.device = port.device, .local = port.address};
+    if (port.mtu != 0) options.mtu = port.mtu;
+    auto opened = dataplane::DpdkPort::open_queues(options, config.groups);
+    if (!opened) return fail(fmt::format("port {}: {}", port.name, opened.error().text));
+    for (std::size_t group = 0; group < config.groups; ++group) ports[group].push_back(std::move((*opened)[group]));
+  }
+  return ports;
+}
+
+// The ports of a group, polled by its node. Pairs are attached while the node runs, whenever their peer appears.
 class Ports {
  public:
-  Ports(const Config& config, Node& node) : config_(config), node_(node) {}
+  // `devices` are the group's, of all devices.
+  Ports(const Config& config, Node& node, std::vector<std::unique_ptr<dataplane::DpdkPort>> devices)
+      : config_(config), node_(node), dpdk_(std::move(devices)) {}
 
   [[nodiscard]] Result<> open() {
     if (dataplane::eal_is_started()) {
@@ -73,7 +97,9 @@ class Ports {
   [[nodiscard]] Result<> open_one(const PortConfig& port) {
     switch (port.kind) {
       case PortConfig::Kind::udp: {
-        auto opened = dataplane::UdpPort::open(port.address);
+        dataplane::UdpOptions options;
+        if (port.mtu != 0) options.payload_bytes_max = port.mtu - dataplane::ip_udp_header_bytes;
+        auto opened = dataplane::UdpPort::open(port.address, options);
         if (!opened) return std::unexpected(opened.error());
         udp_.push_back(*std::move(opened));
         use(port, dataplane::PortRef(*udp_.back()));
@@ -90,12 +116,7 @@ class Ports {
         return {};
       }
       case PortConfig::Kind::device: {
-        dataplane::DpdkPortOptions options{.device = port.device, .local = port.address};
-        if (port.mtu != 0) options.mtu = port.mtu;
-        auto opened = dataplane::DpdkPort::open(options);
-        if (!opened) return std::unexpected(opened.error());
-        dpdk_.push_back(*std::move(opened));
-        use(port, dataplane::PortRef(*dpdk_.back()));
+        use(port, dataplane::PortRef(*dpdk_[devices_used_++]));
         return {};
       }
     }
@@ -112,7 +133,8 @@ class Ports {
   const Config& config_;
   Node& node_;
   std::vector<std::unique_ptr<dataplane::UdpPort>> udp_;
-  std::vector<std::unique_ptr<dataplane::DpdkPort>> dpdk_;
+  std::vector<std::unique_ptr<dataplane::DpdkPort>> dpdk_;  // the devices', and behind them the attached pairs
+  std::size_t devices_used_ = 0;
   std::vector<Attaching> attaching_;
 };
 
@@ -127,7 +149,7 @@ std::string in_group(const Config& config, const std::string& line) {
 }
 
 // One group, on the calling thread.
-Result<> run_group(const Config& config) {
+Result<> run_group(const Config& config, std::vector<std::unique_ptr<dataplane::DpdkPort>> devices) {
   auto data = open_data(config);
   if (!data) return std::unexpected(data.error());
   NodeOptions options{.cluster = wire::cluster_id(config.cluster),
@@ -144,7 +166,7 @@ Result<> run_group(const Config& config) {
   if (!config.cores.empty()) {
     if (auto pinned = dataplane::pin_to_core(config.cores.front()); !pinned) return pinned;
   }
-  Ports ports(config, **node);
+  Ports ports(config, **node, std::move(devices));
   if (auto opened = ports.open(); !opened) return opened;
   const storage::DeviceInfo& device = (*node)->journal().device_info();
   const std::string what = fmt::format("replica {} of {} is up: {} entries, {}{}", config.replica.value(), config.cluster,
@@ -172,9 +194,11 @@ Result<> run_group(const Config& config) {
 
 Result<> run_process(const Config& config) {
   if (auto started = start_dpdk(config); !started) return started;
+  auto devices = open_devices(config);
+  if (!devices) return std::unexpected(devices.error());
   std::vector<Result<>> ends(config.groups);
   const auto run = [&](std::size_t group) {
-    ends[group] = run_group(config.of_group(GroupId(static_cast<std::uint32_t>(group))));
+    ends[group] = run_group(config.of_group(GroupId(static_cast<std::uint32_t>(group))), std::move((*devices)[group]));
     if (!ends[group]) stop_requested = true;  // all or none: a process that is half there is hard to notice
   };
   std::vector<std::jthread> threads;

@@ -1,0 +1,151 @@
+// What NICs do, on devices that need none: several ports on one, and what it says of checksums. tests/nic has emulated ones.
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include <gtest/gtest.h>
+#include <rte_ethdev.h>
+#include <rte_mbuf.h>
+
+#include "dataplane/dpdk_port.h"
+#include "dataplane/eal.h"
+#include "dataplane/steering.h"
+#include "tests/dataplane/messenger_fixture.h"
+
+namespace synod::dataplane {
+namespace {
+
+// Microsoft's key and two of its published hashes ("Verifying the RSS Hash Calculation", IPv4 with TCP: the ports lie alike).
+TEST(Steering, the_hash_is_the_one_that_nics_compute) {
+  const std::vector<std::uint8_t> key = {0x6d, 0x5a, 0x56, 0xda, 0x25, 0x5b, 0x0e, 0xc2, 0x41, 0x67, 0x25, 0x3d, 0x43, 0xa3,
+                                         0x8f, 0xb0, 0xd0, 0xca, 0x2b, 0xcb, 0xae, 0x7b, 0x30, 0xb4, 0x77, 0xcb, 0x2d, 0xa3,
+                                         0x80, 0x30, 0xf2, 0x0c, 0x6a, 0x42, 0xb7, 0x3b, 0xbe, 0xac, 0x01, 0xfa};
+  EXPECT_EQ(toeplitz_hash(key, {0x420995BB, 2794}, {0xA18E6450, 1766}), 0x51ccc178U);   // 66.9.149.187 to 161.142.100.80
+  EXPECT_EQ(toeplitz_hash(key, {0xC75C6F02, 14230}, {0x41458C53, 4739}), 0xc626b0eaU);  // 199.92.111.2 to 65.69.140.83
+}
+
+TEST(Steering, each_port_has_a_queue_whoever_sends) {
+  Prng prng(7);
+  for (const std::uint16_t queues : std::to_array<std::uint16_t>({1, 2, 3, 4, 7, 8, 33, 64, 128})) {
+    for (const std::uint16_t first : std::to_array<std::uint16_t>({7400, 7401, 1, 1023, 65000, 65407})) {
+      const auto steering = steer_by_port(first, queues, 40, 128);
+      ASSERT_TRUE(steering);
+      ASSERT_EQ(steering->table.size(), 128U);
+      for (std::uint16_t queue = 0; queue < queues; ++queue) {
+        const Endpoint from{static_cast<std::uint32_t>(prng.next()), static_cast<std::uint16_t>(prng.next())};
+        const Endpoint to{static_cast<std::uint32_t>(prng.next()), static_cast<std::uint16_t>(first + queue)};
+        EXPECT_EQ(steering->table[toeplitz_hash(steering->key, from, to) % 128], queue)
+            << queues << " queues from port " << first;
+      }
+      for (const std::uint16_t queue : steering->table) EXPECT_LT(queue, queues);
+    }
+  }
+}
+
+TEST(Steering, a_nic_that_cannot_says_so) {
+  EXPECT_TRUE(steer_by_port(7400, 4, 16, 4));
+  EXPECT_FALSE(steer_by_port(7400, 5, 40, 4)) << "more queues than its table has places";
+  EXPECT_FALSE(steer_by_port(7400, 2, 40, 0)) << "no table";
+  EXPECT_FALSE(steer_by_port(7400, 2, 40, 100)) << "not a power of two";
+  EXPECT_FALSE(steer_by_port(7400, 2, 15, 128)) << "a key that the hash would read behind";
+  EXPECT_FALSE(steer_by_port(7400, 0, 40, 128));
+}
+
+class Queues : public testing::Test {
+ protected:
+  void SetUp() override {
+    EalOptions options;
+    options.memory_mb = 128;
+    options.huge_pages = false;
+    const auto started = start_eal(options);
+    ASSERT_TRUE(started) << started.error().text;
+  }
+};
+
+TEST_F(Queues, a_device_is_shared_and_closed_by_its_last_port) {
+  auto ports = DpdkPort::open_queues({.device = "net_null0", .local = {0x0A000001, 7400}, .packets = 512}, 3);
+  ASSERT_TRUE(ports) << ports.error().text;
+  ASSERT_EQ(ports->size(), 3U);
+  const std::uint16_t ethdev = ports->front()->ethdev();
+  for (std::uint16_t queue = 0; queue < 3; ++queue) {
+    EXPECT_EQ((*ports)[queue]->ethdev(), ethdev);
+    EXPECT_EQ((*ports)[queue]->queue(), queue);
+    EXPECT_EQ((*ports)[queue]->local().port, 7400 + queue);
+    EXPECT_NE((*ports)[queue]->pool(), (*ports)[(queue + 1) % 3]->pool()) << "no two threads share buffers";
+  }
+  std::array<rte_eth_rss_reta_entry64, 2> table{};
+  for (auto& part : table) part.mask = ~std::uint64_t{0};
+  ASSERT_EQ(rte_eth_dev_rss_reta_query(ethdev, table.data(), 128), 0);
+  const auto steering = steer_by_port(7400, 3, 40, 128);
+  ASSERT_TRUE(steering);
+  for (std::size_t i = 0; i < 128; ++i) EXPECT_EQ(table[i / 64].reta[i % 64], steering->table[i]);
+
+  ports->erase(ports->begin());
+  EXPECT_NE(rte_eth_dev_is_valid_port(ethdev), 0) << "the others use it";
+  Packet packet;
+  EXPECT_LE(ports->front()->receive({&packet, 1}), 1U);
+  ports->clear();
+  EXPECT_EQ(rte_eth_dev_is_valid_port(ethdev), 0);
+}
+
+TEST_F(Queues, a_device_without_rss_is_refused_with_what_to_do) {
+  const auto ports = DpdkPort::open_queues({.device = "net_ring0", .local = {0x0A000001, 7400}, .packets = 512}, 2);
+  ASSERT_FALSE(ports);
+  EXPECT_NE(ports.error().text.find("give each of the 2 groups a device"), std::string::npos) << ports.error().text;
+  EXPECT_TRUE(DpdkPort::open({.device = "net_ring0", .local = {0x0A000001, 7400}, .packets = 512})) << "nothing of it is left";
+}
+
+// net_ring brings back what it sends: here a frame of a peer, with what a NIC says of its checksums.
+TEST_F(Queues, a_packet_is_refused_only_where_its_checksum_is_wrong) {
+  const auto port = DpdkPort::open({.device = "net_ring1", .local = {0x0A000001, 7400}, .point_to_point = false, .packets = 512});
+  ASSERT_TRUE(port) << port.error().text;
+  FrameWriter peer({2, 0, 0, 0, 0, 2}, {0x0A000002, 7400}, UdpChecksum::software);
+  const auto comes_in = [&](std::uint64_t flags) {
+    rte_mbuf* buffer = rte_pktmbuf_alloc((*port)->pool());
+    auto* bytes = reinterpret_cast<std::byte*>(rte_pktmbuf_append(buffer, frame_header_bytes + 4));
+    std::memset(bytes, 0, frame_header_bytes + 4);
+    peer.write({bytes, frame_header_bytes + 4}, {2, 0, 0, 0, 0, 1}, {0x0A000001, 7400});
+    buffer->ol_flags = flags;
+    EXPECT_EQ(rte_eth_tx_burst((*port)->ethdev(), 0, &buffer, 1), 1);
+    Packet packet;
+    return (*port)->receive({&packet, 1}) == 1;
+  };
+  EXPECT_TRUE(comes_in(0)) << "a NIC that does not look";
+  EXPECT_TRUE(comes_in(RTE_MBUF_F_RX_IP_CKSUM_GOOD | RTE_MBUF_F_RX_L4_CKSUM_GOOD));
+  EXPECT_TRUE(comes_in(RTE_MBUF_F_RX_L4_CKSUM_NONE)) << "never filled in, but whole: a peer on this machine, through virtio";
+  EXPECT_TRUE(comes_in(RTE_MBUF_F_RX_IP_CKSUM_NONE));
+  EXPECT_FALSE(comes_in(RTE_MBUF_F_RX_L4_CKSUM_BAD));
+  EXPECT_FALSE(comes_in(RTE_MBUF_F_RX_IP_CKSUM_BAD));
+  EXPECT_EQ((*port)->frame_faults(FrameFault::bad_checksum), 2U);
+}
+
+// As e1000e brings a jumbo frame: 8 KiB, and the rest in a second buffer.
+TEST_F(Queues, a_frame_in_two_buffers_is_put_together) {
+  const auto port = DpdkPort::open(
+      {.device = "net_ring2", .local = {0x0A000001, 7400}, .mtu = mtu_jumbo, .point_to_point = false, .packets = 512});
+  ASSERT_TRUE(port) << port.error().text;
+  const FrameWriter peer({2, 0, 0, 0, 0, 2}, {0x0A000002, 7400}, UdpChecksum::software);
+  const auto payload = random_bytes(mtu_jumbo - ip_udp_header_bytes, 1);
+  std::vector<std::byte> frame(frame_header_bytes + payload.size());
+  std::ranges::copy(payload, frame.begin() + frame_header_bytes);
+  peer.write(frame, {2, 0, 0, 0, 0, 1}, {0x0A000001, 7400});
+  const auto comes_in = [&](std::size_t first_bytes) {
+    rte_mbuf* head = rte_pktmbuf_alloc((*port)->pool());
+    rte_mbuf* tail = rte_pktmbuf_alloc((*port)->pool());
+    std::memcpy(rte_pktmbuf_append(head, static_cast<std::uint16_t>(first_bytes)), frame.data(), first_bytes);
+    const std::size_t rest = frame.size() - first_bytes;
+    std::memcpy(rte_pktmbuf_append(tail, static_cast<std::uint16_t>(rest)), frame.data() + first_bytes, rest);
+    EXPECT_EQ(rte_pktmbuf_chain(head, tail), 0);
+    EXPECT_EQ(rte_eth_tx_burst((*port)->ethdev(), 0, &head, 1), 1);
+  };
+  Packet packet;
+  comes_in(8192);
+  ASSERT_EQ((*port)->receive({&packet, 1}), 1U);
+  EXPECT_TRUE(std::ranges::equal(packet.payload, payload));
+  comes_in(60);
+  ASSERT_EQ((*port)->receive({&packet, 1}), 1U);
+  EXPECT_TRUE(std::ranges::equal(packet.payload, payload));
+}
+
+}  // namespace
+}  // namespace synod::dataplane
