@@ -1,6 +1,7 @@
 #include "dataplane/dpdk_port.h"
 
 #include <algorithm>
+#include <utility>
 
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
@@ -60,6 +61,7 @@ DpdkPort::DpdkPort(std::shared_ptr<Ethdev> device, std::uint16_t queue, const Dp
       inbox_(shared_->inboxes.empty() ? nullptr : shared_->inboxes[queue]),
       point_to_point_(setup.point_to_point),
       hears_hangup_(setup.hears_hangup),
+      connects_(setup.connects),
       local_(options.local),
       subnet_mask_(options.prefix_bits == 0 ? 0 : ~std::uint32_t{0} << (32 - options.prefix_bits)),
       gateway_(options.gateway),
@@ -85,13 +87,13 @@ bool DpdkPort::link_is_up() const {
 std::size_t DpdkPort::receive(std::span<Packet> out) {
   give_back(std::span(received_).first(received_count_));
   const auto wanted = static_cast<std::uint16_t>(std::min(out.size(), burst_packets_max));
-  received_count_ = rte_eth_rx_burst(ethdev_, queue_, received_.data(), wanted);
+  received_count_ = is_stopped_ ? 0 : rte_eth_rx_burst(ethdev_, queue_, received_.data(), wanted);
   if (inbox_ != nullptr) [[unlikely]] {
     const auto room = static_cast<unsigned>(wanted - received_count_);
     received_count_ +=
         rte_ring_sc_dequeue_burst(inbox_, reinterpret_cast<void**>(received_.data() + received_count_), room, nullptr);
   }
-  if (received_count_ == 0) return has_sent_ ? look_at_link(out) : 0;
+  if (received_count_ == 0) return has_sent_ || is_stopped_ ? look_at_link(out) : 0;
   for (std::size_t i = 1; i < received_count_; ++i) rte_prefetch0(data_of(received_[i]));
   std::size_t kept = 0;
   for (std::size_t i = 0; i < received_count_; ++i) kept += accept_frame(received_[i], out[kept]) ? 1 : 0;
@@ -101,10 +103,21 @@ std::size_t DpdkPort::receive(std::span<Packet> out) {
 
 // What was sent to a peer whose process is gone is refused, as a kernel would do it.
 std::size_t DpdkPort::look_at_link(std::span<Packet> out) {
-  has_sent_ = false;
+  const bool has_sent = std::exchange(has_sent_, false);
   if (out.empty() || link_is_up()) return 0;
+  if (connects_) connect_again();
+  if (!has_sent) return 0;
   out[0] = {.payload = {}, .from = peer_};
   return 1;
+}
+
+// With system calls, and memory from DPDK: there is no link that they could slow.
+void DpdkPort::connect_again() {
+  constexpr std::uint64_t pause_ns = 1'000'000'000;
+  if (now_ns() < connect_next_ns_) return;
+  (void)rte_eth_dev_stop(ethdev_);
+  is_stopped_ = rte_eth_dev_start(ethdev_) != 0;
+  connect_next_ns_ = now_ns() + pause_ns;
 }
 
 bool DpdkPort::accept_frame(rte_mbuf* buffer, Packet& packet) {
@@ -229,7 +242,7 @@ void DpdkPort::queue(rte_mbuf* buffer) {
 void DpdkPort::flush() {
   if (queued_count_ == 0) return;
   const auto count = static_cast<std::uint16_t>(queued_count_);
-  const std::uint16_t sent = rte_eth_tx_burst(ethdev_, queue_, queued_.data(), count);
+  const std::uint16_t sent = is_stopped_ ? std::uint16_t{0} : rte_eth_tx_burst(ethdev_, queue_, queued_.data(), count);
   counters_.sent += sent;
   if (sent < count) [[unlikely]] {
     counters_.send_dropped += static_cast<std::size_t>(count - sent);

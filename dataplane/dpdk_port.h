@@ -3,7 +3,7 @@
 // The EAL runs (dataplane/eal.h). `open` may block (a virtio-user server waits for its peer): do that on a control thread and
 // hand the finished port to the polling thread (dataplane/attach.h). Afterwards: one thread, no heap, no system call of ours.
 // Sent buffers belong to the device, and on a ring link to the receiver: they are never touched again; received ones are never
-// written. A link that goes down loses packets, counted, until it is up again.
+// written. A link that goes down loses packets, counted, until it is up again; that of a memif client is asked for again.
 // A NIC may carry several ports, a queue each, that threads of their own poll (open_queues): RSS brings each what goes to its UDP
 // port (dataplane/steering.h). They share the NIC's address, and what ARP answers, which comes to one queue: that one passes it
 // on. On a network the port has an address of its own, which the kernel's interface beneath it (af_packet, af_xdp) must not have.
@@ -123,6 +123,7 @@ class DpdkPort {
   void queue(rte_mbuf* buffer);
 
   std::size_t look_at_link(std::span<Packet> out);
+  void connect_again();
 
   std::shared_ptr<Ethdev> shared_;  // with the ports of its other queues
   std::uint16_t ethdev_;
@@ -130,8 +131,11 @@ class DpdkPort {
   rte_ring* inbox_;  // what the others pass on; null if there are none
   bool point_to_point_;
   bool hears_hangup_;
-  bool has_sent_ = false;  // since the link was looked at; where hangups are heard
-  Endpoint peer_;          // that it was sent to
+  bool connects_;
+  bool is_stopped_ = false;            // nobody took the connection
+  std::uint64_t connect_next_ns_ = 0;  // not before
+  bool has_sent_ = false;              // since the link was looked at; where hangups are heard
+  Endpoint peer_;                      // that it was sent to
   Endpoint local_;
   std::uint32_t subnet_mask_;
   std::uint32_t gateway_;

@@ -261,6 +261,7 @@ Result<std::vector<std::unique_ptr<DpdkPort>>> DpdkPort::start(const std::shared
   setup.point_to_point = is_point_to_point(options);
   if (setup.point_to_point) {
     setup.hears_hangup = hears_hangup(options.device);
+    setup.connects = options.device.starts_with("net_memif") && options.device.find("role=client") != std::string::npos;
     setup.checksum = UdpChecksum::none;
   } else if ((configuration.txmode.offloads & RTE_ETH_TX_OFFLOAD_UDP_CKSUM) != 0) {
     setup.checksum = UdpChecksum::pseudo_header;

@@ -26,6 +26,7 @@ struct DpdkPort::Setup {
   Mac mac{};
   bool point_to_point = false;
   bool hears_hangup = false;  // the link of the one peer goes down when its process dies
+  bool connects = false;      // and only we can bring it up again
   UdpChecksum checksum = UdpChecksum::software;
   std::uint64_t transmit_flags = 0;
   std::uint16_t receive_descriptors = 0;
