@@ -105,7 +105,8 @@ struct Timeouts {
   std::uint64_t campaign_us = 60'000;    // a phase 1 that takes longer is given up; randomised up to twice this
   std::uint64_t resend_us = 20'000;      // before a request is sent again
   std::uint64_t catch_up_us = 5'000;     // lag this long behind a known commit watermark before fetching
-  std::uint64_t step_down_us = 400'000;  // a leader that hears no quorum so long, or whose disk stalls so long, steps down
+  std::uint64_t step_down_us = 400'000;  // a leader that hears no quorum so long steps down
+  std::uint64_t stall_us = 2'000'000;  // and one whose disk completes nothing so long; busy disks take half a second now and then
   std::uint64_t silence_us_per_tick_max = 10'000;  // a paused machine does not hold an election when it wakes
 };
 

@@ -120,7 +120,7 @@ class Engine {
   [[nodiscard]] const Position& claim() const { return witness_.claim(); }
   [[nodiscard]] const Doubt& doubt() const { return doubt_; }
   // The disk has made nothing durable for so long that this replica does not lead.
-  [[nodiscard]] bool is_stalled() const { return stall_us_ >= timeouts_.step_down_us; }
+  [[nodiscard]] bool is_stalled() const { return stall_us_ >= timeouts_.stall_us; }
   // For the header of every block: what was heard of each member's disk, and the highest slot ever held a vote or a value for.
   [[nodiscard]] const wire::HeardTable& heard() const { return witness_.heard(); }
   [[nodiscard]] Slot highest_slot() const { return highest_slot_; }

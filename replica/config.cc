@@ -121,13 +121,15 @@ Result<PortConfig> parse_port(const Table& table) {
 }
 
 Result<> parse_timeouts(const Table& table, consensus::Timeouts& timeouts) {
-  if (const auto known = table.only({"heartbeat_ms", "election_ms_min", "election_ms_max"}); !known) return known;
+  if (const auto known = table.only({"heartbeat_ms", "election_ms_min", "election_ms_max", "stall_ms"}); !known) return known;
   std::uint64_t heartbeat = 0;
   std::uint64_t low = 0;
   std::uint64_t high = 0;
+  std::uint64_t stall = 0;
   TAKE(heartbeat, table.number_or("heartbeat_ms", 1, 10'000, timeouts.heartbeat_us / 1000));
   TAKE(low, table.number_or("election_ms_min", 2, 100'000, timeouts.election_us_min / 1000));
   TAKE(high, table.number_or("election_ms_max", 2, 100'000, std::max(timeouts.election_us_max / 1000, 2 * low)));
+  TAKE(stall, table.number_or("stall_ms", 10, 600'000, timeouts.stall_us / 1000));
   if (low < 2 * heartbeat) {
     return fail(fmt::format("{}: 'election_ms_min' is {} and must be at least twice 'heartbeat_ms', which is {}", table.place(),
                             low, heartbeat));
@@ -140,6 +142,7 @@ Result<> parse_timeouts(const Table& table, consensus::Timeouts& timeouts) {
   timeouts.ask_us = timeouts.heartbeat_us * 12 / 5;  // two heartbeats are missing
   timeouts.election_us_min = low * 1000;
   timeouts.election_us_max = high * 1000;
+  timeouts.stall_us = stall * 1000;
   // A leader hears from its followers once a heartbeat: by default it waits a third longer than any of them would.
   timeouts.step_down_us = std::max(timeouts.step_down_us, timeouts.election_us_max * 4 / 3);
   return {};
@@ -375,9 +378,9 @@ std::string to_toml(const Config& config) {
                                  config.replica.value(), quoted(config.data), config.memory_mb, to_string(config.idle));
   if (config.groups > 1) text += fmt::format("groups = {}\n", config.groups);
   if (!config.cores.empty()) text += fmt::format("cores = [{}]\n", fmt::join(config.cores, ", "));
-  text += fmt::format("\n[timeouts]\nheartbeat_ms = {}\nelection_ms_min = {}\nelection_ms_max = {}\n",
+  text += fmt::format("\n[timeouts]\nheartbeat_ms = {}\nelection_ms_min = {}\nelection_ms_max = {}\nstall_ms = {}\n",
                       config.timeouts.heartbeat_us / 1000, config.timeouts.election_us_min / 1000,
-                      config.timeouts.election_us_max / 1000);
+                      config.timeouts.election_us_max / 1000, config.timeouts.stall_us / 1000);
   if (config.retention.is_on()) text += "\n[retention]\n";
   if (config.retention.bytes) text += fmt::format("bytes = \"{}\"\n", byte_count_text(*config.retention.bytes));
   if (config.retention.age_s) text += fmt::format("age = \"{}\"\n", age_text(*config.retention.age_s));

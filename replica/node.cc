@@ -314,7 +314,7 @@ void Node::note_stall() {
   is_stalled_ = stalls;
   if (failed_) return;
   say(stalls ? fmt::format("the disk has completed no write for {} ms: this replica does not lead until it does",
-                           options_.timeouts.step_down_us / 1000)
+                           options_.timeouts.stall_us / 1000)
              : "the disk completes writes again");
 }
 

@@ -21,6 +21,7 @@ constexpr Timeouts timeouts{.heartbeat_us = 0,
                             .resend_us = 0,
                             .catch_up_us = 0,
                             .step_down_us = step_down_ticks,
+                            .stall_us = step_down_ticks,
                             .silence_us_per_tick_max = 1};
 constexpr std::uint64_t tick_us = 1;
 constexpr std::uint32_t body_bytes = 8;

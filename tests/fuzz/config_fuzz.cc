@@ -89,6 +89,7 @@ bool run(Bytes input) {
   CHECK(read->cluster == config->cluster && read->data == config->data && read->cores == config->cores &&
         read->groups == config->groups);
   CHECK_EQ(read->timeouts.step_down_us, config->timeouts.step_down_us);
+  CHECK_EQ(read->timeouts.stall_us, config->timeouts.stall_us);
   CHECK(std::ranges::count(read->member_ids(), read->replica) == 1);
   return true;
 }

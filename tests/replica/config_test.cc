@@ -41,6 +41,7 @@ Config full() {
   config.timeouts.heartbeat_us = 7'000;
   config.timeouts.election_us_min = 80'000;
   config.timeouts.election_us_max = 90'000;
+  config.timeouts.stall_us = 70'000;
   config.retention.bytes = 10ULL << 30;
   config.retention.age_s = 90;
   config.members = {{ReplicaId(1), {0x0A000001, 7400}, "wire"}, {ReplicaId(2), {}, {}}, {ReplicaId(9), {0x0A000009, 1}, "to-9"}};
@@ -69,6 +70,7 @@ TEST(Config, is_read_back_as_it_was_written) {
   EXPECT_EQ(read->timeouts.heartbeat_us, config.timeouts.heartbeat_us);
   EXPECT_EQ(read->timeouts.election_us_min, config.timeouts.election_us_min);
   EXPECT_EQ(read->timeouts.election_us_max, config.timeouts.election_us_max);
+  EXPECT_EQ(read->timeouts.stall_us, config.timeouts.stall_us);
   EXPECT_EQ(read->retention, config.retention);
   ASSERT_EQ(read->members.size(), 3U);
   for (std::size_t i = 0; i < 3; ++i) {
@@ -96,6 +98,7 @@ TEST(Config, has_defaults_for_what_is_not_named) {
   EXPECT_EQ(config->groups, 1U);
   EXPECT_FALSE(config->retention.is_on());
   EXPECT_EQ(config->timeouts.heartbeat_us, consensus::Timeouts{}.heartbeat_us);
+  EXPECT_EQ(config->timeouts.stall_us, consensus::Timeouts{}.stall_us);
   EXPECT_EQ(config->member_ids(), (std::vector<ReplicaId>{ReplicaId(1), ReplicaId(2)}));
 }
 

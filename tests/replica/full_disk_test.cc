@@ -189,8 +189,8 @@ TEST(LateDisk, a_leader_whose_disk_completes_nothing_steps_down_and_follows_when
   world.cluster.disk(stalled).conduct.stalled_until_us = UINT64_MAX;
   ASSERT_TRUE(writer.append("in front of the stall"));
   // One heartbeat for the append to arrive, and what a tick may be late.
-  ASSERT_TRUE(world.run_until([&] { return !node.engine().is_leader(); },
-                              short_timeouts.step_down_us + short_timeouts.heartbeat_us + 1'000));
+  ASSERT_TRUE(
+      world.run_until([&] { return !node.engine().is_leader(); }, short_timeouts.stall_us + short_timeouts.heartbeat_us + 1'000));
   EXPECT_EQ(node.status().stalled, 1U);
   EXPECT_EQ(node.status().journal_failed_errno, 0U);
   for (int i = 0; i < 50; ++i) world.append_and_wait(writer, fmt::format("behind it {}", i));

@@ -36,6 +36,7 @@ inline constexpr consensus::Timeouts short_timeouts{.heartbeat_us = 2'000,
                                                     .resend_us = 3'000,
                                                     .catch_up_us = 1'000,
                                                     .step_down_us = 40'000,
+                                                    .stall_us = 40'000,
                                                     .silence_us_per_tick_max = 10'000};
 
 class Cluster {

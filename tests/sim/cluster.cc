@@ -30,6 +30,7 @@ consensus::Timeouts timeouts(const Options& options) {
           .resend_us = 3'000,
           .catch_up_us = 1'000,
           .step_down_us = options.step_down_us,
+          .stall_us = options.step_down_us,
           .silence_us_per_tick_max = silence_us_per_tick_max};
 }
 
