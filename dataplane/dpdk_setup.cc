@@ -106,11 +106,12 @@ Result<std::uint16_t> set_up_queues(std::uint16_t ethdev, const DpdkPortOptions&
     return refused(device, "size the queues", error);
   }
   const auto socket = static_cast<unsigned>(rte_eth_dev_socket_id(ethdev));
-  for (std::uint16_t queue = 0; queue < pools.size(); ++queue) {
+  const auto queues = static_cast<std::uint16_t>(pools.size());
+  for (std::uint16_t queue = 0; queue < queues; ++queue) {
     const int error = rte_eth_rx_queue_setup(ethdev, queue, receive_descriptors, socket, nullptr, pools[queue]->get());
     if (error != 0) return refused(device, "set up its receive queue", error);
   }
-  for (std::uint16_t queue = 0; queue < pools.size(); ++queue) {
+  for (std::uint16_t queue = 0; queue < queues; ++queue) {
     const int error = rte_eth_tx_queue_setup(ethdev, queue, transmit_descriptors, socket, nullptr);
     if (error != 0) return refused(device, "set up its transmit queue", error);
   }
@@ -268,7 +269,8 @@ Result<std::vector<std::unique_ptr<DpdkPort>>> DpdkPort::start(const std::shared
     setup.transmit_flags = RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_UDP_CKSUM;
   }
   std::vector<std::unique_ptr<DpdkPort>> ports;
-  for (std::uint16_t queue = 0; queue < pools.size(); ++queue) {
+  const auto queues = static_cast<std::uint16_t>(pools.size());
+  for (std::uint16_t queue = 0; queue < queues; ++queue) {
     DpdkPortOptions own = options;
     own.local.port = static_cast<std::uint16_t>(options.local.port + queue);
     ports.push_back(std::unique_ptr<DpdkPort>(new DpdkPort(device, queue, own, *pools[queue], setup)));

@@ -51,7 +51,7 @@ class MemoryDevice {
 // Makes an empty journal of the same layout as on disk, with a freshly drawn uuid. `segment_bytes` 0: chosen by the size.
 struct MemoryFormat {
   ClusterId cluster;
-  GroupId group = {};
+  GroupId group;
   ReplicaId replica;
   std::uint16_t members = 0;
   std::uint64_t segment_bytes = 0;
