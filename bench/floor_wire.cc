@@ -200,7 +200,8 @@ Result<> run_client(BareBox& box, const WireFloorOptions& options, Histogram& ro
   const auto duration_ns = static_cast<std::uint64_t>(options.seconds * 1e9);
   const std::uint64_t begin = dataplane::now_ns();
   std::uint64_t sent = begin;
-  for (std::uint64_t round = 1; sent - begin < duration_ns; ++round) {
+  // One round at least, though the cores may have been elsewhere all the time.
+  for (std::uint64_t round = 1; sent - begin < duration_ns || rounds_ns.count() == 0; ++round) {
     box.send_append(round);
     std::uint64_t polls = 0;
     while (!box.is_answered(round)) {

@@ -389,10 +389,15 @@ TEST(Leader, WithAStalledDiskStepsDownAndGoesOnAnsweringHeartbeats) {
   Driver driver;
   driver.lead();
   driver.propose(11);
-  for (int i = 0; i < 6; ++i) {
-    driver.hear(2, driver.engine().promised(), wire::HeartbeatAnswer{});
-    driver.pass(80'000);
-  }
+  const auto hear_for = [&](std::uint64_t us) {
+    for (std::uint64_t passed = 0; passed < us; passed += 80'000) {
+      driver.hear(2, driver.engine().promised(), wire::HeartbeatAnswer{});
+      driver.pass(80'000);
+    }
+  };
+  hear_for(Timeouts{}.stall_us / 2);
+  EXPECT_TRUE(driver.engine().is_leader()) << "disks pause";
+  hear_for(Timeouts{}.stall_us / 2 + 80'000);
   EXPECT_FALSE(driver.engine().is_leader());
   driver.hear(2, ballot_of(90, 2), wire::Heartbeat{}, Slot{}, Probe(4));
   ASSERT_EQ(driver.count<wire::HeartbeatAnswer>(), 1U);
