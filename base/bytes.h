@@ -54,7 +54,10 @@ inline void copy(MutableBytes to, Bytes from) {
 
 // Reserved bytes are zero until a version gives them a meaning; every gateway refuses others.
 [[nodiscard]] inline bool is_zero(Bytes bytes) {
-  return std::ranges::all_of(bytes, [](std::byte byte) { return byte == std::byte{0}; });
+  std::uint64_t any = 0;
+  for (; bytes.size() >= sizeof(any); bytes = bytes.subspan(sizeof(any))) any |= load<std::uint64_t>(bytes);
+  for (const std::byte byte : bytes) any |= std::to_integer<std::uint64_t>(byte);
+  return any == 0;
 }
 
 [[nodiscard]] constexpr std::uint64_t align_up(std::uint64_t value, std::uint64_t unit) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <compare>
 #include <cstddef>
 #include <cstdint>
@@ -83,6 +84,11 @@ struct Uuid {
 
   [[nodiscard]] constexpr bool is_none() const { return *this == Uuid{}; }
   constexpr auto operator<=>(const Uuid&) const = default;
+  // Of every message, twice: not byte by byte.
+  constexpr bool operator==(const Uuid& other) const {
+    using Words = std::array<std::uint64_t, 2>;
+    return std::bit_cast<Words>(bytes) == std::bit_cast<Words>(other.bytes);
+  }
 };
 
 // One process lifetime of one replica on one disk.

@@ -85,7 +85,7 @@ bool DpdkPort::link_is_up() const {
 }
 
 std::size_t DpdkPort::receive(std::span<Packet> out) {
-  give_back(std::span(received_).first(received_count_));
+  if (received_count_ != 0) give_back(std::span(received_).first(received_count_));  // most polls bring nothing
   const auto wanted = static_cast<std::uint16_t>(std::min(out.size(), burst_packets_max));
   received_count_ = is_stopped_ ? 0 : rte_eth_rx_burst(ethdev_, queue_, received_.data(), wanted);
   if (inbox_ != nullptr) [[unlikely]] {

@@ -139,10 +139,8 @@ thread_local Registration registration;
 std::vector<std::string> arguments_for(const EalOptions& options, bool huge) {
   std::vector<unsigned> cores = options.cores;
   if (cores.empty()) cores = {allowed_cores().empty() ? 0 : allowed_cores().front()};
-  std::string list;
-  for (const unsigned core : cores) list += (list.empty() ? "" : ",") + std::to_string(core);
   std::vector<std::string> arguments = {"synod", "--no-telemetry", "--no-shconf"};
-  arguments.push_back("--lcores=" + list);
+  arguments.push_back(fmt::format("--lcores={}", fmt::join(cores, ",")));
   arguments.push_back("--main-lcore=" + std::to_string(cores.front()));
   arguments.push_back("--file-prefix=synod_" + std::to_string(::getpid()));
   arguments.emplace_back(options.verbose ? "--log-level=*:info" : "--log-level=*:error");

@@ -48,7 +48,8 @@ std::size_t Messenger::ports() const {
   return ports_.size();
 }
 
-bool Messenger::send(const Route& to, const wire::PacketHeader& asked, Bytes head, Bytes body) {
+bool Messenger::send(const Route& to, const wire::PacketHeader& asked, Bytes head, Bytes body,
+                     std::optional<Checksum> body_checksum) {
   CHECK_LT(to.port, ports_.size());
   const std::size_t bytes = head.size() + body.size();
   CHECK_LE(bytes, message_bytes_max);
@@ -67,7 +68,7 @@ bool Messenger::send(const Route& to, const wire::PacketHeader& asked, Bytes hea
   const std::uint64_t first = count == 1 ? 0 : (first_fragment_ += 0x9E3779B9) % count;
   for (std::size_t i = 0; i < count; ++i) {
     header.fragment = static_cast<std::uint16_t>(first + i < count ? first + i : first + i - count);
-    if (!send_piece(port, to.endpoint, header, head, body)) {
+    if (!send_piece(port, to.endpoint, header, head, body, body_checksum)) {
       ++counters_.send_dropped;
       return false;
     }
@@ -76,7 +77,8 @@ bool Messenger::send(const Route& to, const wire::PacketHeader& asked, Bytes hea
   return true;
 }
 
-bool Messenger::send_piece(PortEntry& port, Endpoint to, wire::PacketHeader& header, Bytes head, Bytes body) {
+bool Messenger::send_piece(PortEntry& port, Endpoint to, wire::PacketHeader& header, Bytes head, Bytes body,
+                           std::optional<Checksum> body_checksum) {
   const MutableBytes packet = port.ref.reserve();
   if (packet.empty()) return false;
   header.fragment_offset = static_cast<std::uint32_t>(header.fragment * port.piece_bytes);
@@ -84,7 +86,8 @@ bool Messenger::send_piece(PortEntry& port, Endpoint to, wire::PacketHeader& hea
   const MutableBytes payload = packet.subspan(header_bytes, length);
   copy_piece(payload, header.fragment_offset, head, body);
   // Sealed in place: wire::seal would copy the header twice, and a wide load of fields that were just stored one by one stalls.
-  header.payload_checksum = crc32c(payload);
+  header.payload_checksum =
+      body_checksum && header.fragments == 1 ? crc32c_joined(crc32c(head), body_checksum->value(), body.size()) : crc32c(payload);
   header.header_checksum = 0;
   header.header_checksum = crc32c(bytes_of(header));
   store(packet, header);

@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -34,6 +35,11 @@ struct Message {
   wire::PacketHeader header;  // validated; of the first packet
   Bytes payload;              // the whole message, valid while the handler runs
   Route from;
+
+  // Of the payload, if it came in one packet: it was checked.
+  [[nodiscard]] std::optional<Checksum> checksum() const {
+    return header.fragments == 1 ? std::optional(Checksum(header.payload_checksum)) : std::nullopt;
+  }
 };
 
 // What this process puts into every header it sends, and demands of every header it receives.
@@ -81,7 +87,9 @@ class Messenger {
 
   // Sends one message: `head` and then `body` are its payload. `asked` brings type, destination, configuration, ballot,
   // message_id (0: a fresh one), commit, probe and credit; the rest is filled in here. False if not all of it could be sent.
-  bool send(const Route& to, const wire::PacketHeader& asked, Bytes head, Bytes body = {});
+  // Where the checksum of `body` is known, a message of one packet reads it once, to copy it.
+  bool send(const Route& to, const wire::PacketHeader& asked, Bytes head, Bytes body = {},
+            std::optional<Checksum> body_checksum = std::nullopt);
 
   // Receives one burst from each port and calls handle(const Message&) for each message that is complete.
   // Returns the number of packets received. The handler may send and add ports, and must not poll.
@@ -124,7 +132,8 @@ class Messenger {
 
   // Validates one packet; true if message_ is now a whole one.
   bool accept_packet(std::uint8_t port, const Packet& packet);
-  bool send_piece(PortEntry& port, Endpoint to, wire::PacketHeader& header, Bytes head, Bytes body);
+  bool send_piece(PortEntry& port, Endpoint to, wire::PacketHeader& header, Bytes head, Bytes body,
+                  std::optional<Checksum> body_checksum);
   void note_refusal(const Route& route);
   void drop(wire::PacketFault fault) { ++counters_.dropped[static_cast<std::size_t>(fault)]; }
 

@@ -85,9 +85,7 @@ consensus::Value Intake::take(Slot slot) {
   CHECK(has_batch());
   const Bytes body = writer_.finish();
   const Checksum checksum{crc32c(body)};
-  const auto view = wire::BodyView::decode(body);
-  CHECK(view.has_value());
-  proposed_.apply(slot, checksum, *view, [this](const consensus::AppliedRun& run) {
+  proposed_.apply(slot, checksum, wire::BodyView::known(body), [this](const consensus::AppliedRun& run) {
     if (run.kind == wire::RunKind::open_session) admitted_[run.place] = Sequence{};
   });
   const consensus::Value value{checksum, static_cast<std::uint32_t>(body.size()), body_};

@@ -215,14 +215,15 @@ bool Node::poll_once(std::uint64_t now_us) {
   now_us_ = now_us;
   if (started_us_ == 0) started_us_ = now_us;
   may_rest_ = true;
+  wants_turn_ = false;
   const std::size_t packets = messenger_.poll([this](const dataplane::Message& message) { on_message(message); });
   for (const dataplane::Route& route : messenger_.refused()) on_refused(route);
+  wants_turn_ = wants_turn_ || !messenger_.refused().empty();
   const bool completed = collect();
-  const bool has_news = packets > 0 || completed;
-  if (has_news || reads_.are_waiting() || now_us - turned_us_ >= options_.turn_interval_us) take_turn();
+  if (wants_turn_ || completed || reads_.are_waiting() || now_us - turned_us_ >= options_.turn_interval_us) take_turn();
   const bool is_under_way = !failed_ && !journal_->idle();
   may_rest_ = may_rest_ && !completed && !is_under_way;
-  return has_news || is_under_way;
+  return packets > 0 || completed || is_under_way;
 }
 
 void Node::on_message(const dataplane::Message& message) {
@@ -232,8 +233,9 @@ void Node::on_message(const dataplane::Message& message) {
   // What a process of an older or newer version, or anybody else, sends must not reach the wrong half.
   if (wire::is_client_message(message.header.type)) {
     on_client(message);
+    wants_turn_ = true;
   } else {
-    on_peer(message);
+    wants_turn_ = on_peer(message) || wants_turn_;
   }
 }
 
@@ -365,20 +367,23 @@ void Node::drain() {
   }
 }
 
-void Node::on_peer(const dataplane::Message& message) {
-  if (on_checkpoint_message(message)) return;
-  const auto decoded = wire::decode_peer_message(message.header, message.payload, promise_slots_);
+bool Node::on_peer(const dataplane::Message& message) {
+  if (on_checkpoint_message(message)) return true;
+  const auto decoded = wire::decode_peer_message(message.header, message.payload, promise_slots_, message.checksum());
   if (!decoded) {
     ++counters_.bad_messages;
-    return;
+    return false;
   }
   if (const auto* chosen = std::get_if<wire::Chosen>(&decoded->payload)) {
     const Bytes bytes = message.payload.subspan(sizeof(wire::RecordHeader));
-    if (repair({chosen->record.header, bytes})) return;
+    if (repair({chosen->record.header, bytes})) return true;
   }
-  if (const auto* accepted = std::get_if<wire::Accepted>(&decoded->payload); accepted != nullptr && is_traced()) {
-    options_.trace->on_peer_durable(accepted->slot, options_.configuration.place_of(message.header.source));
+  const auto* vote = std::get_if<wire::Accepted>(&decoded->payload);
+  if (vote != nullptr && is_traced()) {
+    options_.trace->on_peer_durable(vote->slot, options_.configuration.place_of(message.header.source));
   }
+  // One for what is committed is of use to those only who wait for all disks.
+  const bool is_late_vote = vote != nullptr && vote->slot <= engine_.commit() && waits_.empty();
   effects_.clear();
   grant(effects_);
   BodyHandle body = no_body;
@@ -386,13 +391,14 @@ void Node::on_peer(const dataplane::Message& message) {
     const Bytes bytes = message.payload.subspan(sizeof(wire::RecordHeader));
     if (!wire::BodyView::decode(bytes)) {
       ++counters_.bad_bodies;
-      return;
+      return false;
     }
     if (bytes.size() <= journal_->largest_body()) body = pool_.acquire_copy(bytes);
     if (body == no_body && !bytes.empty()) ++counters_.starved;
   }
   engine_.on_message(*decoded, body, effects_);
   carry_out();
+  return !is_late_vote;
 }
 
 void Node::submit() {

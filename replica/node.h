@@ -9,8 +9,8 @@
 //   6. (the caller) flush: packets leave; submit: one system call for the disk. In a box: poll and flush each node, then submit
 //   all
 //
-// Steps 2 to 5 are one turn. A poll that brought nothing has no turn, but for one every turn_interval_us: time alone brings
-// little on.
+// Steps 2 to 5 are one turn. A poll that brought nothing that a turn could bring on has none, but for one every
+// turn_interval_us: time alone brings little on.
 //
 // Thread: one, pinned by the caller. No heap after open. Faults are counted; a failed disk stops voting and is reported by
 // status.
@@ -144,7 +144,8 @@ class Node {
   void retain();
   void drain();
   void grant(consensus::Effects& effects);
-  void on_peer(const dataplane::Message& message);
+  // Whether a turn could bring on anything because of it.
+  bool on_peer(const dataplane::Message& message);
   void on_client(const dataplane::Message& message);
 
   // node_upkeep.cc: what the journal needs and nobody waits for
@@ -302,6 +303,7 @@ class Node {
   };
   std::optional<Room> room_;  // in the journal; to be looked at again once something was staged, or completed, or submitted
   bool has_turned_ = false;   // since the last submit
+  bool wants_turn_ = false;   // for what this poll brought
   bool may_rest_ = true;
   NodeCounters counters_;
 };

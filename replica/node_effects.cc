@@ -35,7 +35,7 @@ void Node::persist(const consensus::Persist& record) {
   }
   header.body_bytes = static_cast<std::uint32_t>(body.size());
   room_.reset();
-  const storage::Journal::Staged staged = journal_->stage(wire::seal(header), body);
+  const storage::Journal::Staged staged = journal_->stage(header, body);
   const bool is_value = record.kind == wire::RecordKind::accepted || record.kind == wire::RecordKind::chosen;
   if (is_value) staged_[record.slot.value() % staged_.size()] = staged;
 }
@@ -50,25 +50,26 @@ void Node::send(const consensus::Send& message) {
   header.ballot = message.ballot;
   header.commit = message.commit;
   header.probe = message.probe;
+  std::optional<Checksum> body_checksum;
   std::visit(
       [&](const auto& payload) {
         if constexpr (requires { payload.record; }) {
           const wire::RecordHeader& record = payload.record.header;
           header.message_id = stable_message_id(encoded.type, record.ballot, record.slot);
           encoded.body = pool_.body({record.body_checksum, record.body_bytes, message.body});
+          body_checksum = record.body_checksum;
         }
       },
       message.payload);
-  messenger_.send(routes_[to], header, encoded.head, encoded.body);
+  messenger_.send(routes_[to], header, encoded.head, encoded.body, body_checksum);
 }
 
 void Node::commit(const consensus::Commit& slot) {
-  const auto body = wire::BodyView::decode(pool_.body(slot.value));
-  CHECK(body.has_value());  // it passed the gateway when it came, or we made it
+  const auto body = wire::BodyView::known(pool_.body(slot.value));  // it passed the gateway when it came, or we made it
   const Lsn base = log_.tail();
   const wire::Chain chain = log_.chain();
   bool has_trimmed = false;
-  log_.apply(slot.slot, slot.value.checksum, *body, [&](const consensus::AppliedRun& run) {
+  log_.apply(slot.slot, slot.value.checksum, body, [&](const consensus::AppliedRun& run) {
     has_trimmed = has_trimmed || run.kind == wire::RunKind::trim;
     answer_run(run);
   });
@@ -76,7 +77,7 @@ void Node::commit(const consensus::Commit& slot) {
   const std::uint64_t entries = log_.tail() - base;
   counters_.entries_applied += entries;
   if (is_traced()) options_.trace->on_committed(slot.slot, base, entries);
-  if (entries < body->header().entries) ++counters_.slots_void;
+  if (entries < body.header().entries) ++counters_.slots_void;
   index_->append(slot.slot, base, chain, slot.value.checksum, staged_[slot.slot.value() % staged_.size()]);
 }
 
@@ -106,9 +107,8 @@ void Node::change_leadership() {
   for (Slot slot = engine_.commit() + 1; slot < engine_.next_slot(); ++slot) {
     const consensus::AcceptedSlot* open = engine_.open_slot(slot);
     CHECK(open != nullptr);
-    const auto body = wire::BodyView::decode(pool_.body(open->value));
-    CHECK(body.has_value());
-    intake_.proposed().apply(slot, open->value.checksum, *body, [](const consensus::AppliedRun&) {});
+    const auto body = wire::BodyView::known(pool_.body(open->value));
+    intake_.proposed().apply(slot, open->value.checksum, body, [](const consensus::AppliedRun&) {});
   }
   intake_.begin_admitting();
 }

@@ -17,6 +17,12 @@ namespace {
 
 constexpr std::size_t beside_bytes_max = 256U << 20;
 
+Error cannot_be_applied(Slot slot, const char* why) {
+  return {
+      fmt::format("slot {} of the journal cannot be applied ({}): do not start this replica; keep its directory and report it",
+                  slot.value(), why)};
+}
+
 }  // namespace
 
 Recovery::Recovery(consensus::LogState& log, SlotIndex& index, storage::DeviceRef device)
@@ -246,10 +252,7 @@ void Recovery::apply_up_to(Slot commit) {
     }
     const auto body = wire::BodyView::decode(record->second.body);
     if (!body || index_.full() || index_.unstaged() + 2 >= SlotIndex::frames_max) {
-      error_ =
-          Error{fmt::format("slot {} of the journal cannot be applied ({}): do not start this replica; keep its directory "
-                            "and report it",
-                            slot.value(), body ? "the index is full" : wire::name(body.error()))};
+      error_ = cannot_be_applied(slot, body ? "the index is full" : wire::name(body.error()));
       return;
     }
     const Lsn base = log_.tail();
@@ -271,6 +274,11 @@ Result<> Recovery::finish(const storage::Recovered& recovered) {
         Error{fmt::format("the journal says that slot {} is committed but holds no record of it: do not start this replica; "
                           "keep its directory and report it",
                           (log_.applied() + 1).value())};
+  }
+  // Votes that may be committed later: what goes on from here takes their bodies for valid.
+  for (const auto& [slot, record] : open_) {
+    const auto body = wire::BodyView::decode(record.body);
+    if (!body && !error_) error_ = cannot_be_applied(slot, wire::name(body.error()));
   }
   if (error_) return std::unexpected(*error_);
   // A gap may hide how far the log was applied when the trim was recorded. It is found again when the log has come so far.

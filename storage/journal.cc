@@ -114,9 +114,28 @@ Block& Journal::State::begin_block(Place at) {
   begun.segment = segment = at.segment;
   begun.used = sizeof(BlockHeader);
   begun.record_count = 0;
+  begun.checksum = 0;
   begun.state = BlockState::open;
   begun.last_number = staged_number;
   return begun;
+}
+
+// The record, sealed, behind those that the block holds.
+Location Journal::State::put(Block& block, const wire::RecordHeader& header, Bytes body) {
+  const std::uint64_t record_bytes = padded_record_bytes(body.size());
+  const MutableBytes to = block.buffer.subspan(block.used, record_bytes);
+  const wire::RecordHeader sealed = wire::seal(header);
+  store(to, sealed);
+  copy(to.subspan(sizeof(wire::RecordHeader)), body);
+  const std::size_t bytes = sizeof(wire::RecordHeader) + body.size();
+  std::memset(to.data() + bytes, 0, record_bytes - bytes);
+  block.checksum = crc32c(bytes_of(sealed), block.checksum);
+  block.checksum = crc32c_joined(block.checksum, header.body_checksum.value(), body.size());
+  block.checksum = crc32c(to.subspan(bytes), block.checksum);
+  const Location location{.offset = block.offset + block.used, .bytes = static_cast<std::uint32_t>(bytes)};
+  block.used += static_cast<std::uint32_t>(record_bytes);
+  ++block.record_count;
+  return location;
 }
 
 // Writes the header and asks the device for the closed block behind the last sent one.
@@ -128,7 +147,6 @@ void Journal::State::send(Block& sent) {
   // All that its last use left there, at once: less would have to be cleared again in each small block behind a large one.
   if (sent.zero_from > sent.used) std::memset(sent.buffer.data() + sent.used, 0, sent.zero_from - sent.used);
   sent.zero_from = sent.used;
-  const Bytes payload = sent.buffer.subspan(sizeof(BlockHeader), sent.used - sizeof(BlockHeader));
   const bool begins_segment = sent.offset == geometry.start_of(sent.segment);
   BlockHeader header{.kind = std::exchange(next_kind, BlockKind::normal),
                      .cluster = superblock.cluster,
@@ -146,13 +164,13 @@ void Journal::State::send(Block& sent) {
                      .checkpoint_sequence = checkpoint.at.sequence,
                      .checkpoint_offset = checkpoint.at.offset,
                      .written_s = now_s,
-                     .payload_bytes = static_cast<std::uint32_t>(payload.size()),
+                     .payload_bytes = static_cast<std::uint32_t>(sent.used - sizeof(BlockHeader)),
                      .record_count = sent.record_count,
                      .first_segment = announced_segment,
                      .unbounded = sent.is_unbounded ? 1U : 0U,
                      .tail = watermarks.tail,
                      .checkpoint_applied = checkpoint.at.applied,
-                     .payload_checksum = crc32c(payload)};
+                     .payload_checksum = sent.checksum};
   sent.is_told = watermarks.own_place != Watermarks::nobody;
   if (sent.is_told) watermarks.heard[watermarks.own_place] = {superblock.open_count, sent_sequence};
   header.heard = watermarks.heard;
@@ -219,6 +237,7 @@ bool Journal::State::collect() {
   ++polls;
   ready_bytes = device.ready_bytes();
   preparing_failed = device.preparing_failed();
+  if (operations_in_flight == 0) return false;
   bool any = false;
   std::array<Completion, 16> finished;
   while (operations_in_flight > 0) {
@@ -284,14 +303,7 @@ Journal::Staged Journal::stage(const wire::RecordHeader& header, Bytes body) {
     state.begin_block(*place);
   }
   Block& block = state.block(state.last_sequence);
-  const MutableBytes to = block.buffer.subspan(block.used, record_bytes);
-  store(to, wire::seal(header));
-  copy(to.subspan(sizeof(wire::RecordHeader)), body);
-  const std::size_t bytes = sizeof(wire::RecordHeader) + body.size();
-  std::memset(to.data() + bytes, 0, record_bytes - bytes);
-  const Location location{.offset = block.offset + block.used, .bytes = static_cast<std::uint32_t>(bytes)};
-  block.used += static_cast<std::uint32_t>(record_bytes);
-  ++block.record_count;
+  const Location location = State::put(block, header, body);
   block.last_number = ++state.staged_number;
   if (header.kind == wire::RecordKind::checkpoint) state.note_checkpoint(block, header.slot, body);
   if (header.kind == wire::RecordKind::repair) state.note_repair(header);

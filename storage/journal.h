@@ -182,7 +182,8 @@ class Journal {
     PersistNumber number;  // durable() >= number means: on stable storage
     Location location;
   };
-  // Copies the record into the open block. Needs can_stage().
+  // Seals the record and copies it into the open block, whose checksum is made of that in the header: it must be the body's,
+  // which is not read for it. Needs can_stage().
   Staged stage(const wire::RecordHeader& header, Bytes body);
 
   // Closes the open block and asks the device for it, if a write slot is free. `watermarks` go into its header; a block that is

@@ -39,6 +39,7 @@ struct Block {
   std::uint32_t used = 0;       // header and records
   std::uint32_t zero_from = 0;  // the buffer is zero from here on
   std::uint32_t record_count = 0;
+  std::uint32_t checksum = 0;  // of its records so far
   BlockState state = BlockState::done;
   PersistNumber last_number;  // of its last record
   Slot commit;                // goes into its header, see close_open_block
@@ -189,6 +190,7 @@ struct Journal::State {
   [[nodiscard]] std::uint32_t first_kept(Slot below, const std::optional<CheckpointAt>& base) const;
   void close_open_block();
   Block& begin_block(Place at);
+  static Location put(Block& block, const wire::RecordHeader& header, Bytes body);
   [[nodiscard]] std::uint32_t generation_of(const Block& sent) const;
   void begin_segment(std::uint32_t index, const BlockHeader& first);
   void note_checkpoint(const Block& block, Slot applied, Bytes body);

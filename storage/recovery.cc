@@ -228,10 +228,7 @@ Result<> Journal::State::begin_open() {
   }
   Block& first = begin_block(*at);
   if (recovered.tail_is_lost) {
-    const wire::RecordHeader repair{.slot = watermarks.highest, .kind = wire::RecordKind::repair};
-    store(first.buffer.subspan(first.used), wire::seal(repair));
-    first.used += static_cast<std::uint32_t>(record_bytes);
-    first.record_count = 1;
+    put(first, {.slot = watermarks.highest, .kind = wire::RecordKind::repair}, {});
   }
   close_open_block();
   send(first);

@@ -99,6 +99,14 @@ std::expected<BodyView, BodyFault> BodyView::decode(Bytes body) {
   return view;
 }
 
+BodyView BodyView::known(Bytes body) {
+  BodyView view;
+  if (body.empty()) return view;
+  view.body_ = body;
+  view.header_ = load<BodyHeader>(body);
+  return view;
+}
+
 BodyWriter::BodyWriter(MutableBytes buffer, Chain assumed_chain) : buffer_(buffer), used_(sizeof(BodyHeader)) {
   CHECK_GE(buffer_.size(), sizeof(BodyHeader));
   header_.assumed_chain = assumed_chain;

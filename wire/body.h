@@ -78,6 +78,8 @@ class BodyView {
  public:
   // The gateway. An empty `body` is the no-op.
   [[nodiscard]] static std::expected<BodyView, BodyFault> decode(Bytes body);
+  // One that the gateway has taken before, or that a BodyWriter has finished.
+  [[nodiscard]] static BodyView known(Bytes body);
 
   [[nodiscard]] bool is_noop() const { return body_.empty(); }
   [[nodiscard]] const BodyHeader& header() const { return header_; }

@@ -100,8 +100,8 @@ Decoded decode_fixed(Bytes payload, Make make) {
 
 // A record that fills the payload. `kind` is what this message may carry on the wire.
 template <class Message>
-Decoded decode_record_message(Bytes payload) {
-  const auto record = decode_record(payload);
+Decoded decode_record_message(Bytes payload, std::optional<Checksum> checksum) {
+  const auto record = decode_record(payload, checksum);
   if (!record) return std::unexpected(MessageFault::bad_record);
   if (record->bytes() != payload.size()) return std::unexpected(MessageFault::bad_length);
   const bool is_value = record->header.kind == RecordKind::accepted || record->header.kind == RecordKind::chosen;
@@ -126,7 +126,7 @@ Decoded decode_promise(Bytes payload, std::span<PromisedSlot> slots) {
   return Promise{fixed.trim, fixed.to, slots.first(fixed.count), fixed.sequence};
 }
 
-Decoded decode_payload(MessageType type, Bytes payload, std::span<PromisedSlot> slots) {
+Decoded decode_payload(MessageType type, Bytes payload, std::optional<Checksum> checksum, std::span<PromisedSlot> slots) {
   switch (type) {
     case MessageType::hello:
       return decode_fixed<HelloFormat>(
@@ -135,7 +135,7 @@ Decoded decode_payload(MessageType type, Bytes payload, std::span<PromisedSlot> 
     case MessageType::suspect_answer: return decode_fixed<FlagFormat>(payload, [](auto f) { return SuspectAnswer{f.flag}; });
     case MessageType::prepare: return decode_empty<Prepare>(payload);
     case MessageType::promise: return decode_promise(payload, slots);
-    case MessageType::accept: return decode_record_message<Accept>(payload);
+    case MessageType::accept: return decode_record_message<Accept>(payload, checksum);
     case MessageType::accepted:
       return decode_fixed<AcceptedFormat>(payload, [](auto f) { return Accepted{f.slot, f.checksum, f.sequence}; });
     case MessageType::nack: return decode_fixed<std::uint64_t>(payload, [](auto f) { return Nack{Ballot::from_packed(f)}; });
@@ -145,9 +145,9 @@ Decoded decode_payload(MessageType type, Bytes payload, std::span<PromisedSlot> 
       return decode_fixed<HeartbeatAnswerFormat>(payload, [](auto f) { return HeartbeatAnswer{f.sequence, f.durable, f.first}; });
     case MessageType::fetch:
       return decode_fixed<FetchFormat>(payload, [](auto f) { return Fetch{f.slot, f.accepted, f.checksum}; });
-    case MessageType::value: return decode_record_message<Value>(payload);
+    case MessageType::value: return decode_record_message<Value>(payload, checksum);
     case MessageType::catch_up: return decode_fixed<CatchUpFormat>(payload, [](auto f) { return CatchUp{f.from, f.to}; });
-    case MessageType::chosen: return decode_record_message<Chosen>(payload);
+    case MessageType::chosen: return decode_record_message<Chosen>(payload, checksum);
     case MessageType::received: return decode_fixed<ReceivedFormat>(payload, [](auto f) { return Received{f.slot, f.checksum}; });
     default: return std::unexpected(MessageFault::unknown_type);
   }
@@ -194,10 +194,10 @@ const char* name(MessageFault fault) {
 }
 
 std::expected<PeerMessage, MessageFault> decode_peer_message(const PacketHeader& header, Bytes payload,
-                                                             std::span<PromisedSlot> slots) {
+                                                             std::span<PromisedSlot> slots, std::optional<Checksum> checksum) {
   if (header.source == ReplicaId{}) return std::unexpected(MessageFault::not_from_a_replica);
   if (header.type == MessageType::accept && header.probe > Probe(1)) return std::unexpected(MessageFault::bad_reserved);
-  auto decoded = decode_payload(header.type, payload, slots);
+  auto decoded = decode_payload(header.type, payload, checksum, slots);
   if (!decoded) return std::unexpected(decoded.error());
   return PeerMessage{header.source, header.incarnation, header.ballot, header.commit, header.probe, *std::move(decoded)};
 }

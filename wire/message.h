@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdint>
 #include <expected>
+#include <optional>
 #include <span>
 #include <variant>
 
@@ -157,9 +158,11 @@ enum class MessageFault : std::uint8_t {
 [[nodiscard]] const char* name(MessageFault fault);
 
 // The gateway for messages between replicas: `payload` is a whole message. Spans and records in the result point into it.
-// `slots` is where a promise's list is copied to (for alignment); it needs room for window_slots_max.
+// `slots` is where a promise's list is copied to (for alignment); it needs room for window_slots_max. `checksum` is that of the
+// payload, where it is known to be right.
 [[nodiscard]] std::expected<PeerMessage, MessageFault> decode_peer_message(const PacketHeader& header, Bytes payload,
-                                                                           std::span<PromisedSlot> slots);
+                                                                           std::span<PromisedSlot> slots,
+                                                                           std::optional<Checksum> checksum = std::nullopt);
 
 // The payload in at most two parts: `head` (written into `scratch`) and, for records, the body where it lies.
 struct EncodedPayload {

@@ -91,7 +91,7 @@ std::expected<PacketView, PacketFault> decode_packet(Bytes packet) {
   if (header_checksum(packet) != header.header_checksum) return std::unexpected(PacketFault::bad_header_checksum);
   if (!is_known(header.type)) return std::unexpected(PacketFault::bad_type);
   const bool is_answer = is_client_message(header.type) && header.source != ReplicaId(0);
-  if (header.key_id != 0 || (header.credit != 0 && !is_answer) || header.tag != decltype(header.tag){}) {
+  if (header.key_id != 0 || (header.credit != 0 && !is_answer) || !is_zero(header.tag)) {
     return std::unexpected(PacketFault::bad_reserved);
   }
   const Bytes payload = packet.subspan(sizeof(PacketHeader));

@@ -54,13 +54,17 @@ std::expected<RecordHeader, RecordFault> decode_record_header(Bytes from) {
   return header;
 }
 
-std::expected<RecordView, RecordFault> decode_record(Bytes from) {
+std::expected<RecordView, RecordFault> decode_record(Bytes from, std::optional<Checksum> whole) {
   const auto header = decode_record_header(from);
   if (!header) return std::unexpected(header.error());
   const Bytes rest = from.subspan(sizeof(RecordHeader));
   if (rest.size() < header->body_bytes) return std::unexpected(RecordFault::too_short);
   const Bytes body = rest.first(header->body_bytes);
-  if (crc32c(body) != header->body_checksum.value()) return std::unexpected(RecordFault::bad_body_checksum);
+  const std::uint32_t claimed = header->body_checksum.value();
+  const bool is_whole = whole && body.size() == rest.size();
+  const bool is_right =
+      is_whole ? crc32c_joined(crc32c(bytes_of(*header)), claimed, body.size()) == whole->value() : crc32c(body) == claimed;
+  if (!is_right) return std::unexpected(RecordFault::bad_body_checksum);
   return RecordView{*header, body};
 }
 

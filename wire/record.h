@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <expected>
+#include <optional>
 
 #include "base/bytes.h"
 #include "base/ids.h"
@@ -70,8 +71,9 @@ struct RecordView {
   [[nodiscard]] std::size_t bytes() const { return sizeof(RecordHeader) + body.size(); }
 };
 
-// The gateway: the record at the start of `from` (more bytes may follow), or why there is none. Checks both checksums.
-[[nodiscard]] std::expected<RecordView, RecordFault> decode_record(Bytes from);
+// The gateway: the record at the start of `from` (more bytes may follow), or why there is none. Checks both checksums. Where the
+// checksum of all of `from` is known (it was made of these bytes), the body's follows from it and is not made again.
+[[nodiscard]] std::expected<RecordView, RecordFault> decode_record(Bytes from, std::optional<Checksum> whole = std::nullopt);
 
 // Checks a header alone.
 [[nodiscard]] std::expected<RecordHeader, RecordFault> decode_record_header(Bytes from);

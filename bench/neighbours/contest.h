@@ -45,19 +45,19 @@ struct Contender {
 };
 
 // Of values of several rounds.
-struct Spread {
+struct OverRounds {
   double median = 0;
   double least = 0;
   double most = 0;
 };
-[[nodiscard]] Spread spread_of(std::vector<double> values);
+[[nodiscard]] OverRounds over_rounds(std::vector<double> values);
 
 // Synod's figure divided by that of a neighbour in the same round.
 struct Ratio {
   std::string neighbour;
   std::size_t rounds = 0;  // that both finished
-  Spread p50;
-  Spread appends_per_second;
+  OverRounds p50;
+  OverRounds appends_per_second;
 };
 
 struct ContestReport {

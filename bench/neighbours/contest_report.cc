@@ -26,7 +26,7 @@ std::uint64_t errors_of(const Contender& contender) {
   return errors;
 }
 
-std::string shown(const Spread& spread, int digits) {
+std::string shown(const OverRounds& spread, int digits) {
   return fmt::format("{:.{}f} ({:.{}f}..{:.{}f})", spread.median, digits, spread.least, digits, spread.most, digits);
 }
 
@@ -34,7 +34,7 @@ double rounded(double value) {
   return std::round(value * 1000) / 1000;
 }
 
-Json to_json(const Spread& spread) {
+Json to_json(const OverRounds& spread) {
   return {{"median", rounded(spread.median)}, {"min", rounded(spread.least)}, {"max", rounded(spread.most)}};
 }
 
@@ -54,9 +54,9 @@ Json to_json(const Contender& contender) {
                {"verified", contender.rounds.empty() ? Json(nullptr) : Json(contender.is_verified)},
                {"verified_how", contender.verified_how}};
   if (!contender.rounds.empty()) {
-    json["p50_us"] = to_json(spread_of(values_of(contender, &Round::p50_us)));
-    json["p99_us"] = to_json(spread_of(values_of(contender, &Round::p99_us)));
-    json["appends_per_second"] = to_json(spread_of(values_of(contender, &Round::appends_per_second)));
+    json["p50_us"] = to_json(over_rounds(values_of(contender, &Round::p50_us)));
+    json["p99_us"] = to_json(over_rounds(values_of(contender, &Round::p99_us)));
+    json["appends_per_second"] = to_json(over_rounds(values_of(contender, &Round::appends_per_second)));
   }
   json["errors"] = errors_of(contender);
   json["rounds"] = std::move(rounds);
@@ -68,14 +68,14 @@ std::string row(const Contender& contender) {
   const char* const durable = contender.is_durable ? "durable" : "NOT";
   if (contender.rounds.empty()) return fmt::format("{:<8} {:<28} -\n", durable, name);
   return fmt::format("{:<8} {:<28} {:<26} {:<26} {:<28} {}\n", durable, name,
-                     shown(spread_of(values_of(contender, &Round::p50_us)), 1),
-                     shown(spread_of(values_of(contender, &Round::p99_us)), 1),
-                     shown(spread_of(values_of(contender, &Round::appends_per_second)), 0), errors_of(contender));
+                     shown(over_rounds(values_of(contender, &Round::p50_us)), 1),
+                     shown(over_rounds(values_of(contender, &Round::p99_us)), 1),
+                     shown(over_rounds(values_of(contender, &Round::appends_per_second)), 0), errors_of(contender));
 }
 
 }  // namespace
 
-Spread spread_of(std::vector<double> values) {
+OverRounds over_rounds(std::vector<double> values) {
   if (values.empty()) return {};
   std::ranges::sort(values);
   const std::size_t half = values.size() / 2;
@@ -96,7 +96,7 @@ std::vector<Ratio> ContestReport::ratios() const {
       p50.push_back(synod.rounds[i].p50_us / other.rounds[i].p50_us);
       rate.push_back(synod.rounds[i].appends_per_second / other.rounds[i].appends_per_second);
     }
-    ratios.push_back({.neighbour = other.name, .rounds = rounds, .p50 = spread_of(p50), .appends_per_second = spread_of(rate)});
+    ratios.push_back({.neighbour = other.name, .rounds = rounds, .p50 = over_rounds(p50), .appends_per_second = over_rounds(rate)});
   }
   return ratios;
 }

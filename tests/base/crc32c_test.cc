@@ -42,7 +42,7 @@ TEST(Crc32c, OfNothingIsTheSeed) {
 
 TEST(Crc32c, InstructionEqualsTableAtEveryShortLengthAndAlignment) {
   Prng prng(1);
-  const auto bytes = random_bytes(prng, 128);
+  const auto bytes = random_bytes(prng, 512);
   for (std::size_t start = 0; start < 8; ++start) {
     for (std::size_t length = 0; length + start <= bytes.size(); ++length) {
       const Bytes part = Bytes(bytes).subspan(start, length);
@@ -51,7 +51,7 @@ TEST(Crc32c, InstructionEqualsTableAtEveryShortLengthAndAlignment) {
   }
 }
 
-// The instruction works in three lanes of 1,024 bytes: the lengths around their joints are the ones to doubt.
+// The instruction works in three lanes of at most 1,024 bytes: the lengths around their joints are the ones to doubt.
 TEST(Crc32c, InstructionEqualsTableAroundTheLanes) {
   Prng prng(2);
   const auto bytes = random_bytes(prng, std::size_t{4} * 3072);
@@ -81,6 +81,30 @@ TEST(Crc32c, GoesOnFromTheResultOfARandomCut) {
     const std::size_t cut = prng.below(bytes.size() + 1);
     const Bytes all = bytes;
     ASSERT_EQ(crc32c(all.subspan(cut), crc32c(all.first(cut))), crc32c(all)) << "seed " << seed << ", cut " << cut;
+  }
+}
+
+TEST(Crc32c, OfTwoStretchesFollowsFromTheirOwn) {
+  const std::uint64_t first = first_seed();
+  for (std::uint64_t seed = first; seed < first + 300; ++seed) {
+    Prng prng(seed);
+    const auto bytes = random_bytes(prng, prng.below(20000));
+    const std::size_t cut = prng.below(bytes.size() + 1);
+    const Bytes front = Bytes(bytes).first(cut);
+    const Bytes back = Bytes(bytes).subspan(cut);
+    for (const auto function : {&crc32c_joined, &crc32c_joined_portable}) {
+      ASSERT_EQ(function(crc32c(front), crc32c(back), back.size()), crc32c(bytes)) << "seed " << seed << ", cut " << cut;
+    }
+  }
+}
+
+// The first ones take one step, those behind 2,048 bytes several.
+TEST(Crc32c, IsJoinedAtEveryLength) {
+  Prng prng(4);
+  const auto bytes = random_bytes(prng, 5000);
+  for (std::size_t length = 0; length <= bytes.size(); ++length) {
+    const Bytes back = Bytes(bytes).first(length);
+    ASSERT_EQ(crc32c_joined(0x12345678, crc32c(back), length), crc32c(back, 0x12345678)) << "length " << length;
   }
 }
 

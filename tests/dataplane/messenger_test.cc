@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <optional>
+
+#include "base/crc32c.h"
 #include "tests/dataplane/messenger_fixture.h"
 #include "tests/seed.h"
 #include "wire/limits.h"
@@ -69,6 +73,41 @@ TEST(Messenger, EveryLengthAroundThePacketBoundariesArrivesWhole) {
       EXPECT_EQ(all[0].payload, payload) << bytes;
     }
   }
+}
+
+// In one packet and in several.
+TEST(Messenger, TakesTheKnownChecksumOfABody) {
+  for (const std::size_t bytes : {std::size_t{0}, std::size_t{8}, std::size_t{1000}, std::size_t{5000}}) {
+    Pair pair;
+    const auto head = random_bytes(32, 1);
+    const auto body = random_bytes(bytes, 2);
+    ASSERT_TRUE(pair.a.send(route, header_to(2), head, body, Checksum(crc32c(body))));
+    const auto all = receive_all(pair.b);
+    ASSERT_EQ(all.size(), 1U) << bytes;
+    EXPECT_TRUE(std::ranges::equal(Bytes(all[0].payload).subspan(head.size()), body)) << bytes;
+  }
+}
+
+// Bytes that changed in memory since their checksum was made: nobody takes them.
+TEST(Messenger, ABodyThatIsNotThatOfItsChecksumIsDroppedByWhoeverReceivesIt) {
+  Pair pair;
+  const auto body = random_bytes(1000, 1);
+  ASSERT_TRUE(pair.a.send(route, header_to(2), {}, body, Checksum(crc32c(body) ^ 1)));
+  EXPECT_TRUE(receive_all(pair.b).empty());
+  EXPECT_EQ(pair.b.counters().dropped[static_cast<std::size_t>(PacketFault::bad_payload_checksum)], 1U);
+}
+
+TEST(Messenger, SaysTheChecksumOfWhatCameInOnePacket) {
+  Pair pair;
+  for (const std::size_t bytes : {std::size_t{100}, std::size_t{5000}}) {
+    const auto payload = random_bytes(bytes, bytes);
+    ASSERT_TRUE(pair.a.send(route, header_to(2), payload));
+    pair.b.poll([&](const Message& message) {
+      const bool is_one = message.payload.size() < 1000;
+      EXPECT_EQ(message.checksum(), is_one ? std::optional(Checksum(crc32c(payload))) : std::nullopt);
+    });
+  }
+  EXPECT_EQ(pair.b.counters().messages_received, 2U);
 }
 
 TEST(Messenger, TheLargestMessageArrivesThroughTheSmallestPackets) {

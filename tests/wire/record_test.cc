@@ -56,6 +56,25 @@ TEST(Record, ComesBackAsItWasSealed) {
   EXPECT_EQ(decoded->bytes(), record.size());
 }
 
+TEST(Record, IsCheckedByTheChecksumOfTheWholeWhereThatIsKnown) {
+  const auto record = record_of(seal(example_header()), example_body);
+  EXPECT_TRUE(decode_record(record, Checksum(crc32c(record))).has_value());
+  RecordHeader header = example_header();
+  header.body_checksum = Checksum(header.body_checksum.value() ^ 1);
+  const auto wrong = record_of(seal(header), example_body);
+  const auto decoded = decode_record(wrong, Checksum(crc32c(wrong)));
+  ASSERT_FALSE(decoded.has_value());
+  EXPECT_EQ(decoded.error(), RecordFault::bad_body_checksum);
+}
+
+TEST(Record, WithBytesBehindItIsCheckedByItsOwnChecksum) {
+  auto record = record_of(seal(example_header()), example_body);
+  record.resize(record.size() + 8);
+  EXPECT_TRUE(decode_record(record, Checksum(crc32c(record))).has_value());
+  record[sizeof(RecordHeader)] ^= std::byte{1};
+  EXPECT_FALSE(decode_record(record, Checksum(crc32c(record))).has_value());
+}
+
 TEST(Record, MayHaveBytesBehindIt) {
   auto record = record_of(seal(example_header()), example_body);
   record.resize(record.size() + 100);
