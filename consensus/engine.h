@@ -90,9 +90,8 @@ class Engine {
   // The leader's side
   [[nodiscard]] bool is_leader() const { return proposer_.phase() == ProposerPhase::leading; }
   [[nodiscard]] bool can_propose() const;
-  // Proposes a value in the next slot. The engine owns the body. Needs can_propose(). `asks_received`: whether the peers say so
-  // when they have received it, which the levels `memory` and `one` need.
-  Slot propose(const Value& value, Effects& effects, bool asks_received = false);
+  // Proposes a value in the next slot. The engine owns the body. Needs can_propose(). `asks`: what its accepts ask for.
+  Slot propose(const Value& value, Effects& effects, wire::Asks asks = wire::Asks::nothing);
   // Rule 10: the highest slot that has reached this level, and all before it, too; for `all` and `quorum` it is committed
   // besides. Of early levels while leading; says nothing about what is chosen.
   [[nodiscard]] Slot reached(wire::AckLevel level);

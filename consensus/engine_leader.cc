@@ -115,11 +115,11 @@ bool Engine::can_propose() const {
   return is_leader() && proposer_.next_slot() <= proposer_.proposed().last() && acceptor_.can_hold();
 }
 
-Slot Engine::propose(const Value& value, Effects& effects, bool asks_received) {
+Slot Engine::propose(const Value& value, Effects& effects, wire::Asks asks) {
   CHECK(can_propose());
   CHECK(effects.may_stage_vote());
   const Slot slot = proposer_.next_slot();
-  if (asks_received) receipts_.ask(slot);
+  receipts_.ask(slot, asks);
   stage_proposal(value, effects);
   return slot;
 }
@@ -141,7 +141,7 @@ void Engine::send_accept(Slot slot, std::size_t to, Effects& effects) {
   send(configuration_.member(to), proposer_.ballot(),
        wire::Accept{{.header = record_header(slot, proposer_.ballot(), accepted.value), .body = {}}}, effects,
        accepted.value.body);
-  if (receipts_.asked(slot)) effects.sends[effects.sends.size() - 1].probe = Probe(1);
+  effects.sends[effects.sends.size() - 1].probe = Probe(static_cast<std::uint64_t>(receipts_.asks(slot)));
 }
 
 // Whether this is what we have proposed there, in our ballot.

@@ -25,8 +25,8 @@ Slot Receipts::reached(wire::AckLevel level, const Proposer& proposer, const Con
 
 void Receipts::fingerprint(Fingerprint& print, Slot next) const {
   for (Slot slot = slots_.first(); slot < next; ++slot) {
-    print.add(slots_[slot].asked ? 1U : 0U);
-    if (slots_[slot].asked) print.add(slots_[slot].members);
+    print.add(static_cast<std::uint64_t>(slots_[slot].asks));
+    if (slots_[slot].asks != wire::Asks::nothing) print.add(slots_[slot].members);
   }
 }
 

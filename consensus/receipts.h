@@ -19,6 +19,7 @@
 #include "consensus/quorum.h"
 #include "consensus/window.h"
 #include "wire/client.h"
+#include "wire/message.h"
 
 namespace synod::consensus {
 
@@ -35,9 +36,9 @@ class Receipts {
   }
   void advance() { slots_.advance(); }
 
-  // The peers are asked to say when they have received this proposal.
-  void ask(Slot slot) { slots_[slot].asked = true; }
-  [[nodiscard]] bool asked(Slot slot) const { return slots_[slot].asked; }
+  // What the accepts of this proposal ask of the peers.
+  void ask(Slot slot, wire::Asks asks) { slots_[slot].asks = asks; }
+  [[nodiscard]] wire::Asks asks(Slot slot) const { return slots_[slot].asks; }
   void receive(std::size_t member, Slot slot) { slots_[slot].members.add(member); }
   [[nodiscard]] MemberSet received(Slot slot) const { return slots_[slot].members; }
 
@@ -68,7 +69,7 @@ class Receipts {
 
  private:
   struct ReceivedSlot {
-    bool asked = false;
+    wire::Asks asks = wire::Asks::nothing;
     MemberSet members;  // that said so, ourselves not among them
   };
 

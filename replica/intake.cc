@@ -22,7 +22,7 @@ void Intake::stop() {
   body_ = no_body;
   writer_ = {};
   closed_ = false;
-  asks_received_ = false;
+  levels_ = 0;
 }
 
 bool Intake::make_room(std::size_t bytes, std::uint32_t entries) {
@@ -63,14 +63,14 @@ Intake::Admission Intake::append(const wire::AppendView& request, bool may_admit
   const Lsn lsn = proposed_.tail() + writer_.entries();
   writer_.add(wire::RunKind::entries, request.header.session, next, count, entries);
   admitted = last;
-  const wire::AckLevel ack = request.header.ack;
-  asks_received_ = asks_received_ || ack == wire::AckLevel::memory || ack == wire::AckLevel::one;
+  levels_ |= bit_of(request.header.ack);
   return {Verdict::admitted, next, *place, count, lsn};
 }
 
 bool Intake::open_session(const Uuid& client) {
   if (!make_room(sizeof(Uuid), 0)) return false;
   writer_.add(wire::RunKind::open_session, SessionId{}, Sequence{}, 0, bytes_of(client));
+  levels_ |= bit_of(wire::AckLevel::quorum);
   closed_ = true;
   return true;
 }
@@ -78,6 +78,7 @@ bool Intake::open_session(const Uuid& client) {
 bool Intake::trim(Lsn lsn) {
   if (!make_room(sizeof(Lsn), 0)) return false;
   writer_.add(wire::RunKind::trim, SessionId{}, Sequence{}, 0, bytes_of(lsn));
+  levels_ |= bit_of(wire::AckLevel::quorum);
   return true;
 }
 
@@ -92,7 +93,7 @@ consensus::Value Intake::take(Slot slot) {
   body_ = no_body;
   writer_ = {};
   closed_ = false;
-  asks_received_ = false;
+  levels_ = 0;
   return value;
 }
 

@@ -47,8 +47,8 @@ class Intake {
   [[nodiscard]] bool trim(Lsn lsn);
 
   [[nodiscard]] bool has_batch() const { return body_ != no_body && !writer_.empty(); }
-  // Something in the batch has a level that needs to know who has received it (rule 10).
-  [[nodiscard]] bool asks_received() const { return asks_received_; }
+  // Who waits for what in the batch (rule 10): openings and trims for a commit.
+  [[nodiscard]] bool has(wire::AckLevel level) const { return (levels_ & bit_of(level)) != 0; }
   // No append fits any more until the batch is taken.
   [[nodiscard]] bool is_closed() const { return closed_; }
 
@@ -56,6 +56,7 @@ class Intake {
   [[nodiscard]] consensus::Value take(Slot slot);
 
  private:
+  [[nodiscard]] static unsigned bit_of(wire::AckLevel level) { return 1U << static_cast<unsigned>(level); }
   [[nodiscard]] bool make_room(std::size_t bytes, std::uint32_t entries);
 
   BodyPool& pool_;
@@ -65,7 +66,7 @@ class Intake {
   BodyHandle body_ = no_body;
   wire::BodyWriter writer_;
   bool closed_ = false;
-  bool asks_received_ = false;
+  unsigned levels_ = 0;  // a bit each
 };
 
 }  // namespace synod::replica

@@ -346,8 +346,10 @@ void Node::propose_batch() {
   effects_.clear();
   grant(effects_);
   if (!effects_.may_stage_vote()) return;
-  const bool asks_received = intake_.asks_received();
-  const Slot slot = engine_.propose(intake_.take(engine_.next_slot()), effects_, asks_received);
+  const wire::Asks asks = asks_of_batch();
+  is_at_leisure_ =
+      asks == wire::Asks::received_at_leisure && !intake_.has(wire::AckLevel::leader) && !intake_.has(wire::AckLevel::one);
+  const Slot slot = engine_.propose(intake_.take(engine_.next_slot()), effects_, asks);
   if (is_traced()) options_.trace->on_proposed(slot);
   for (std::size_t i = 0; i < openings_.size(); ++i) {
     if (openings_[i].slot == Slot{}) openings_[i].slot = slot;
@@ -356,6 +358,14 @@ void Node::propose_batch() {
     if (trims_[i].slot == Slot{}) trims_[i].slot = slot;
   }
   carry_out();
+  is_at_leisure_ = false;
+}
+
+// `memory` and `one` need to know who has received what; no early level waits for the disks of others.
+wire::Asks Node::asks_of_batch() const {
+  if (!intake_.has(wire::AckLevel::memory) && !intake_.has(wire::AckLevel::one)) return wire::Asks::nothing;
+  const bool waits = intake_.has(wire::AckLevel::quorum) || intake_.has(wire::AckLevel::all);
+  return waits ? wire::Asks::received : wire::Asks::received_at_leisure;
 }
 
 void Node::drain() {
@@ -396,13 +406,19 @@ bool Node::on_peer(const dataplane::Message& message) {
     if (bytes.size() <= journal_->largest_body()) body = pool_.acquire_copy(bytes);
     if (body == no_body && !bytes.empty()) ++counters_.starved;
   }
+  is_at_leisure_ = message.header.type == wire::MessageType::accept &&
+                   message.header.probe == Probe(static_cast<std::uint64_t>(wire::Asks::received_at_leisure));
   engine_.on_message(*decoded, body, effects_);
   carry_out();
+  is_at_leisure_ = false;
   return !is_late_vote;
 }
 
 void Node::submit() {
-  if (std::exchange(has_turned_, false)) journal_->flush(watermarks());
+  if (std::exchange(has_turned_, false)) {
+    journal_->flush(watermarks(), !disk_is_awaited_);
+    disk_is_awaited_ = disk_is_awaited_ && !journal_->is_flushed();
+  }
   room_.reset();
   journal_->submit();
 }

@@ -141,6 +141,7 @@ class Node {
   void trace_durable(PersistNumber durable);
   void note_stall();
   void propose_batch();
+  [[nodiscard]] wire::Asks asks_of_batch() const;
   void retain();
   void drain();
   void grant(consensus::Effects& effects);
@@ -301,9 +302,11 @@ class Node {
     bool for_vote = false;  // of the largest size
     bool for_control = false;
   };
-  std::optional<Room> room_;  // in the journal; to be looked at again once something was staged, or completed, or submitted
-  bool has_turned_ = false;   // since the last submit
-  bool wants_turn_ = false;   // for what this poll brought
+  std::optional<Room> room_;      // in the journal; to be looked at again once something was staged, or completed, or submitted
+  bool has_turned_ = false;       // since the last submit
+  bool wants_turn_ = false;       // for what this poll brought
+  bool is_at_leisure_ = false;    // nobody waits for the disk because of what is being carried out
+  bool disk_is_awaited_ = false;  // something was staged that somebody waits for, and the device was not asked for it yet
   bool may_rest_ = true;
   NodeCounters counters_;
 };

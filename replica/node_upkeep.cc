@@ -23,6 +23,7 @@ storage::Journal::Staged Node::stage_own(wire::RecordHeader header, Bytes body) 
   header.body_bytes = static_cast<std::uint32_t>(body.size());
   header.body_checksum = Checksum(body.empty() ? 0 : crc32c(body));
   room_.reset();
+  disk_is_awaited_ = true;
   const storage::Journal::Staged staged = journal_->stage(header, body);
   own_records_.push(staged.number);
   return staged;

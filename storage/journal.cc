@@ -311,7 +311,7 @@ Journal::Staged Journal::stage(const wire::RecordHeader& header, Bytes body) {
   return {.number = state.staged_number, .location = location};
 }
 
-void Journal::flush(const Watermarks& watermarks) {
+void Journal::flush(const Watermarks& watermarks, bool at_leisure) {
   State& state = *state_;
   state.watermarks.promised = std::max(state.watermarks.promised, watermarks.promised);
   state.watermarks.commit = std::max(state.watermarks.commit, watermarks.commit);
@@ -324,9 +324,15 @@ void Journal::flush(const Watermarks& watermarks) {
   while (!state.failed && !state.aside_superblock && state.sent_sequence < state.last_sequence &&
          state.sent_sequence - state.durable_sequence < state.limits.writes_in_flight) {
     Block& next = state.block(state.sent_sequence + 1);
-    if (next.state == BlockState::open) state.close_open_block();
+    const bool is_open = next.state == BlockState::open;
+    if (is_open && at_leisure && state.sent_sequence > state.durable_sequence) return;
+    if (is_open) state.close_open_block();
     state.send(next);
   }
+}
+
+bool Journal::is_flushed() const {
+  return state_->sent_sequence == state_->last_sequence;
 }
 
 void Journal::submit() {

@@ -189,7 +189,10 @@ class Journal {
   // Closes the open block and asks the device for it, if a write slot is free. `watermarks` go into its header; a block that is
   // closed by stage takes those of the last flush. So they must hold for what is staged by now, and be told before a record is
   // staged that they made room for: recovery opens the window behind `commit`, and a vote beyond it would be refused.
-  void flush(const Watermarks& watermarks);
+  // `at_leisure`: nobody waits for what is staged, and while a write is in flight the open block stays open for more.
+  void flush(const Watermarks& watermarks, bool at_leisure = false);
+  // Nothing is staged that the device was not asked for.
+  [[nodiscard]] bool is_flushed() const;
   // Hands what was asked for and not yet taken to the kernel: the one system call of the data path. Call it in every turn of the
   // loop, also when nothing was staged: the kernel may have refused the last one.
   void submit();

@@ -67,7 +67,14 @@ struct Promise {
   std::uint64_t sequence = 0;           // see Accepted
 };
 
-// Phase 2, request: "accept this record". ballot: the leader's, equal to the record's. probe: 1 asks for Received, too; else 0.
+// What an accept asks for besides the vote (rule 10). Its number is the accept's probe.
+enum class Asks : std::uint64_t {
+  nothing = 0,
+  received = 1,             // Received, too
+  received_at_leisure = 2,  // the same, and nobody waits for the vote: the acceptor's disk may take it along with later records
+};
+
+// Phase 2, request: "accept this record". ballot: the leader's, equal to the record's. probe: Asks.
 struct Accept {
   RecordView record;
 };

@@ -87,10 +87,10 @@ void Driver::pass(std::uint64_t us) {
   for (std::uint64_t passed = 0; passed < us; passed += 1000) tick(1000);
 }
 
-Slot Driver::propose(std::uint32_t checksum, std::uint32_t bytes, bool asks_received) {
+Slot Driver::propose(std::uint32_t checksum, std::uint32_t bytes, wire::Asks asks) {
   Slot slot;
   const BodyHandle body = bytes == 0 ? no_body : new_body();
-  step([&] { slot = engine_->propose({Checksum(checksum), bytes, body}, effects_, asks_received); });
+  step([&] { slot = engine_->propose({Checksum(checksum), bytes, body}, effects_, asks); });
   return slot;
 }
 

@@ -60,7 +60,7 @@ class Driver {
   void tick(std::uint64_t us);
   // Ticks of a millisecond each.
   void pass(std::uint64_t us);
-  Slot propose(std::uint32_t checksum, std::uint32_t bytes = 8, bool asks_received = false);
+  Slot propose(std::uint32_t checksum, std::uint32_t bytes = 8, wire::Asks asks = wire::Asks::nothing);
   void stop_voting();
   void set_trim(Slot slot) { engine_->set_trim(slot); }
   void install(Slot slot);

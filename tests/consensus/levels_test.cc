@@ -28,7 +28,7 @@ class Levels : public ::testing::Test {
 
 TEST_F(Levels, ReceiptsNeverCountTowardsChosen) {
   lead();
-  driver_->propose(11, 8, true);
+  driver_->propose(11, 8, wire::Asks::received);
   for (const int peer : {2, 3, 2, 3}) received(static_cast<std::uint16_t>(peer), 1, 11);
   EXPECT_EQ(commit(), Slot(0));
   driver_->make_durable();  // the leader's own vote, and two receipts
@@ -40,7 +40,7 @@ TEST_F(Levels, ReceiptsNeverCountTowardsChosen) {
 
 TEST_F(Levels, AreReachedOneByOne) {
   lead();
-  driver_->propose(11, 8, true);
+  driver_->propose(11, 8, wire::Asks::received);
   EXPECT_EQ(reached(AckLevel::memory), Slot(0));
   received(2, 1, 11);
   EXPECT_EQ(reached(AckLevel::memory), Slot(1));
@@ -54,7 +54,7 @@ TEST_F(Levels, AreReachedOneByOne) {
 
 TEST_F(Levels, LeaderNeedsNobodyElseAndOneNeedsAnother) {
   lead();
-  driver_->propose(11, 8, true);
+  driver_->propose(11, 8, wire::Asks::received);
   driver_->make_durable();
   EXPECT_EQ(reached(AckLevel::leader), Slot(1));
   EXPECT_EQ(reached(AckLevel::one), Slot(0));
@@ -64,7 +64,7 @@ TEST_F(Levels, LeaderNeedsNobodyElseAndOneNeedsAnother) {
 
 TEST_F(Levels, MemoryNeedsAQuorumWithTheLeader) {
   lead(5);
-  driver_->propose(11, 8, true);
+  driver_->propose(11, 8, wire::Asks::received);
   received(2, 1, 11);
   received(2, 1, 11);
   EXPECT_EQ(reached(AckLevel::memory), Slot(0));
@@ -74,9 +74,9 @@ TEST_F(Levels, MemoryNeedsAQuorumWithTheLeader) {
 
 TEST_F(Levels, AreCumulativeOverEarlierSlots) {
   lead();
-  driver_->propose(11, 8, true);
-  driver_->propose(12, 8, true);
-  driver_->propose(13, 8, true);
+  driver_->propose(11, 8, wire::Asks::received);
+  driver_->propose(12, 8, wire::Asks::received);
+  driver_->propose(13, 8, wire::Asks::received);
   received(2, 2, 12);
   received(2, 3, 13);
   EXPECT_EQ(reached(AckLevel::memory), Slot(0));
@@ -89,8 +89,8 @@ TEST_F(Levels, AreCumulativeOverEarlierSlots) {
 TEST_F(Levels, AnAcceptAsksForReceivedOnlyIfTheProposalDoes) {
   lead();
   driver_->sends.clear();
-  driver_->propose(11, 8, false);
-  driver_->propose(12, 8, true);
+  driver_->propose(11);
+  driver_->propose(12, 8, wire::Asks::received);
   const auto accepts = driver_->sent<wire::Accept>();
   ASSERT_EQ(accepts.size(), 4U);
   for (const Send& send : accepts) {
@@ -101,7 +101,7 @@ TEST_F(Levels, AnAcceptAsksForReceivedOnlyIfTheProposalDoes) {
 
 TEST_F(Levels, AReceiptOfAnotherValueOrBallotIsNone) {
   lead();
-  driver_->propose(11, 8, true);
+  driver_->propose(11, 8, wire::Asks::received);
   received(2, 1, 12);
   driver_->hear(3, ballot_of(1, 3), wire::Received{Slot(1), Checksum(11)});
   received(2, 2, 12);  // never proposed
@@ -177,6 +177,26 @@ TEST(Receipt, IsSaidWhenAskedForAndStaged) {
   EXPECT_EQ(std::get<wire::Received>(sent.payload).slot, Slot(2));
   EXPECT_EQ(std::get<wire::Received>(sent.payload).checksum, Checksum(12));
   EXPECT_EQ(driver.count<wire::Accepted>(), 0U) << "it is no vote";
+}
+
+TEST(Receipt, IsSaidToWhoeverHasNoHurry) {
+  Driver driver;
+  const Ballot ballot = ballot_of(1, 2);
+  driver.hear(2, ballot, wire::Accept{record(1, ballot, 11)}, Slot{}, Probe(2));
+  EXPECT_EQ(driver.count<wire::Received>(), 1U);
+}
+
+TEST_F(Levels, TheAcceptsSayWhatIsAskedAlsoWhenTheyAreSentAgain) {
+  lead();
+  for (const wire::Asks asks : {wire::Asks::nothing, wire::Asks::received, wire::Asks::received_at_leisure}) {
+    driver_->propose(11 + static_cast<std::uint32_t>(asks), 8, asks);
+  }
+  driver_->pass(Timeouts{}.resend_us);
+  EXPECT_EQ(driver_->count<wire::Accept>(), 3U * 2 * 2) << "of each slot to each peer, twice";
+  for (const Send& accept : driver_->sent<wire::Accept>()) {
+    const std::uint64_t slot = std::get<wire::Accept>(accept.payload).record.header.slot.value();
+    EXPECT_EQ(accept.probe, Probe(slot - 1)) << "slot " << slot;
+  }
 }
 
 TEST(Receipt, IsSaidAgainUntilTheVoteStandsForIt) {

@@ -350,7 +350,8 @@ void Replica::send_what_it_could(std::vector<Sent>& sent) const {
 bool Replica::propose(std::vector<Sent>& sent) {
   if (!engine_.can_propose() || engine_.next_slot().value() > bounds_->slots) return false;
   const Checksum value = value_of(engine_.promised(), engine_.next_slot(), open_count_);
-  step(sent, [&] { engine_.propose({value, body_bytes, body_of(value)}, effects, bounds_->receipts); });
+  const wire::Asks asks = bounds_->receipts ? wire::Asks::received : wire::Asks::nothing;
+  step(sent, [&] { engine_.propose({value, body_bytes, body_of(value)}, effects, asks); });
   return true;
 }
 

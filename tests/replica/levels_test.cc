@@ -38,6 +38,21 @@ class Levels : public ::testing::Test {
       if (to != place) world_.cluster.network.cut(Cluster::endpoint_of(to), Cluster::endpoint_of(place));
     }
   }
+  void slow_disks(std::uint64_t latency_us) {
+    for (std::size_t place = 0; place < world_.cluster.size(); ++place) {
+      world_.cluster.disk(place).conduct = {.latency_us_min = latency_us, .latency_us_max = latency_us};
+    }
+  }
+  // Of all journals.
+  [[nodiscard]] std::uint64_t writes() {
+    std::uint64_t sum = 0;
+    for (std::size_t place = 0; place < world_.cluster.size(); ++place) {
+      sum += world_.cluster.node(place).journal().counters().blocks_written;
+    }
+    return sum;
+  }
+  [[nodiscard]] bool all_is_committed() { return world_.cluster.node(leader_).log().tail() == Lsn(client_.appends().size()); }
+
   [[nodiscard]] std::size_t follower() const { return (leader_ + 1) % world_.cluster.size(); }
 
   World world_{{.seed = 1}};
@@ -67,6 +82,34 @@ TEST_F(Levels, nobody_says_received_unless_a_level_needs_it) {
   ASSERT_TRUE(client_.append("memory", AckLevel::memory));
   ASSERT_TRUE(world_.run_until([&] { return client_.is_idle(); }));
   EXPECT_GT(receipts_, 0U);
+}
+
+TEST_F(Levels, what_waits_for_memory_alone_shares_writes_and_is_committed_all_the_same) {
+  constexpr std::uint64_t latency_us = 3'000;
+  constexpr int count = 12;
+  slow_disks(latency_us);
+  const std::uint64_t before = writes();
+  for (int i = 0; i < count; ++i) {
+    ASSERT_TRUE(client_.append("memory", AckLevel::memory));
+    ASSERT_TRUE(world_.run_until([&] { return client_.is_idle(); }, latency_us));
+    EXPECT_EQ(client_.appends().back().met, AckLevel::memory);
+  }
+  ASSERT_TRUE(world_.run_until([&] { return all_is_committed(); }));
+  EXPECT_LT(writes() - before, 3U * count / 2);
+}
+
+TEST_F(Levels, what_waits_for_a_disk_takes_along_at_once_what_does_not) {
+  constexpr std::uint64_t latency_us = 10'000;
+  slow_disks(latency_us);
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(client_.append("memory", AckLevel::memory));
+    ASSERT_TRUE(world_.run_until([&] { return client_.is_idle(); }, latency_us));
+  }
+  const std::uint64_t begin_us = world_.cluster.network.now_us;
+  ASSERT_TRUE(client_.append("quorum"));
+  ASSERT_TRUE(world_.run_until([&] { return client_.is_idle(); }));
+  EXPECT_LT(world_.cluster.network.now_us - begin_us, 3 * latency_us / 2) << "its write waits for none that is under way";
+  EXPECT_TRUE(all_is_committed());
 }
 
 TEST_F(Levels, an_early_answer_comes_before_the_commit_and_a_final_one_behind_it_waits) {

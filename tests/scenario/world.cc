@@ -256,8 +256,9 @@ bool World::propose_next(std::size_t place) {
   }
   replica.proposed->apply(replica.engine->next_slot(), checksum, *view, [](const consensus::AppliedRun&) {});
   replica.pool.push_back(std::move(body));
-  const bool asks_received = level == wire::AckLevel::memory || level == wire::AckLevel::one;
-  call_engine(place, [&](Engine& engine) { engine.propose({checksum, bytes, handle}, effects_, asks_received); });
+  const bool needs_receipts = level == wire::AckLevel::memory || level == wire::AckLevel::one;
+  const wire::Asks asks = needs_receipts ? wire::Asks::received : wire::Asks::nothing;
+  call_engine(place, [&](Engine& engine) { engine.propose({checksum, bytes, handle}, effects_, asks); });
   return true;
 }
 
