@@ -212,8 +212,9 @@ void Node::set_route(ReplicaId peer, const dataplane::Route& route) {
 }
 
 bool Node::poll_once(std::uint64_t now_us) {
+  if (started_us_ == 0) started_us_ = now_us_ = now_us;
+  note_absence(now_us);
   now_us_ = now_us;
-  if (started_us_ == 0) started_us_ = now_us;
   may_rest_ = true;
   wants_turn_ = false;
   const std::size_t packets = messenger_.poll([this](const dataplane::Message& message) { on_message(message); });
@@ -264,6 +265,7 @@ void Node::take_turn() {
   engine_.on_tick(now_us_, effects_);
   carry_out();
   note_stall();
+  note_leader();
   retain();
   propose_batch();
   drain();
@@ -318,6 +320,23 @@ void Node::note_stall() {
   say(stalls ? fmt::format("the disk has completed no write for {} ms: this replica does not lead until it does",
                            options_.timeouts.stall_us / 1000)
              : "the disk completes writes again");
+}
+
+// So long that the others may have elected another leader: whoever looks for the reason finds it here.
+void Node::note_absence(std::uint64_t now_us) const {
+  if (now_us < now_us_ + options_.timeouts.election_us_min) return;
+  say(fmt::format("was away for {} ms: its core had other work, or the kernel kept it in a system call",
+                  (now_us - now_us_) / 1000));
+}
+
+// The first one that is heard of is no news.
+void Node::note_leader() {
+  const ReplicaId leader = engine_.leader();
+  if (leader == ReplicaId{} || leader == noted_leader_) return;
+  const ReplicaId before = std::exchange(noted_leader_, leader);
+  if (before == ReplicaId{}) return;
+  say(fmt::format("replica {} leads with ballot ({}, {}); before it, replica {} did", leader.value(), engine_.promised().round(),
+                  engine_.promised().replica().value(), before.value()));
 }
 
 void say_on_stderr(const std::string& line) {

@@ -61,7 +61,7 @@ struct NodeOptions {
   RetentionOptions retention;
   std::uint64_t seed = 0;
   storage::ScrubOptions scrub;
-  // Gets a line for people when something happens to the disk. Called on the node's thread, rarely.
+  // Gets a line for people when something happens that they should know of. Called on the node's thread, rarely.
   std::function<void(const std::string&)> say;
   StageTrace* trace = nullptr;  // gets the steps of slots while it is enabled; outlives the node
 };
@@ -140,6 +140,8 @@ class Node {
   void poll_journal();
   void trace_durable(PersistNumber durable);
   void note_stall();
+  void note_absence(std::uint64_t now_us) const;
+  void note_leader();
   void propose_batch();
   [[nodiscard]] wire::Asks asks_of_batch() const;
   void retain();
@@ -297,6 +299,7 @@ class Node {
   std::uint64_t retained_us_ = 0;
   bool failed_ = false;
   bool is_stalled_ = false;
+  ReplicaId noted_leader_;
   bool takes_appends_ = false;  // looked at once a turn
   struct Room {
     bool for_vote = false;  // of the largest size

@@ -39,7 +39,8 @@ void Cluster::start(std::size_t place, bool attached) {
                   .timeouts = short_timeouts,
                   .journal = {.block_bytes_target = options_.block_bytes_target, .writes_in_flight = options_.writes_in_flight},
                   .window_slots = options_.window_slots,
-                  .seed = prng_.next()},
+                  .seed = prng_.next(),
+                  .say = [this](const std::string& line) { said.push_back(line); }},
                  storage::DeviceRef(*member.disk));
   member.disk->opening = false;
   ASSERT_TRUE(opened) << "replica " << place + 1 << ": " << opened.error().text;

@@ -68,6 +68,7 @@ class Cluster {
   void expect_equal_logs();
 
   sim::Network network;
+  std::vector<std::string> said;  // by all replicas
 
  private:
   struct Member {
