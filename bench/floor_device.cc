@@ -34,11 +34,11 @@ class Rounds {
     for (std::byte& byte : buffer_.bytes()) byte = std::byte{0x5A};
   }
 
-  // Until so much time is over; records each round's duration.
+  // Until so much time is over, one round at least; records each duration.
   Result<> run(std::uint64_t duration_ns, Histogram& rounds_ns) {
     const std::uint64_t begin = dataplane::now_ns();
     std::uint64_t round_begin = begin;
-    while (round_begin - begin < duration_ns) {
+    while (round_begin - begin < duration_ns || rounds_ns.count() == 0) {
       ++round_;
       for (File& file : files_) start(file);
       while (durable() < quorum_) {

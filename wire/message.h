@@ -68,7 +68,7 @@ struct Promise {
 };
 
 // What an accept asks for besides the vote (rule 10). Its number is the accept's probe.
-enum class Asks : std::uint64_t {
+enum class Asks : std::uint8_t {
   nothing = 0,
   received = 1,             // Received, too
   received_at_leisure = 2,  // the same, and nobody waits for the vote: the acceptor's disk may take it along with later records
