@@ -96,7 +96,8 @@ std::vector<Ratio> ContestReport::ratios() const {
       p50.push_back(synod.rounds[i].p50_us / other.rounds[i].p50_us);
       rate.push_back(synod.rounds[i].appends_per_second / other.rounds[i].appends_per_second);
     }
-    ratios.push_back({.neighbour = other.name, .rounds = rounds, .p50 = over_rounds(p50), .appends_per_second = over_rounds(rate)});
+    ratios.push_back(
+        {.neighbour = other.name, .rounds = rounds, .p50 = over_rounds(p50), .appends_per_second = over_rounds(rate)});
   }
   return ratios;
 }
