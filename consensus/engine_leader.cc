@@ -141,7 +141,7 @@ void Engine::send_accept(Slot slot, std::size_t to, Effects& effects) {
   send(configuration_.member(to), proposer_.ballot(),
        wire::Accept{{.header = record_header(slot, proposer_.ballot(), accepted.value), .body = {}}}, effects,
        accepted.value.body);
-  effects.sends[effects.sends.size() - 1].probe = Probe(static_cast<std::uint64_t>(receipts_.asks(slot)));
+  effects.sends[effects.sends.size() - 1].probe = wire::probe_of(receipts_.asks(slot));
 }
 
 // Whether this is what we have proposed there, in our ballot.

@@ -425,8 +425,8 @@ bool Node::on_peer(const dataplane::Message& message) {
     if (bytes.size() <= journal_->largest_body()) body = pool_.acquire_copy(bytes);
     if (body == no_body && !bytes.empty()) ++counters_.starved;
   }
-  is_at_leisure_ = message.header.type == wire::MessageType::accept &&
-                   message.header.probe == Probe(static_cast<std::uint64_t>(wire::Asks::received_at_leisure));
+  is_at_leisure_ =
+      message.header.type == wire::MessageType::accept && message.header.probe == wire::probe_of(wire::Asks::received_at_leisure);
   engine_.on_message(*decoded, body, effects_);
   carry_out();
   is_at_leisure_ = false;

@@ -196,7 +196,7 @@ const char* name(MessageFault fault) {
 std::expected<PeerMessage, MessageFault> decode_peer_message(const PacketHeader& header, Bytes payload,
                                                              std::span<PromisedSlot> slots, std::optional<Checksum> checksum) {
   if (header.source == ReplicaId{}) return std::unexpected(MessageFault::not_from_a_replica);
-  if (header.type == MessageType::accept && header.probe > Probe(static_cast<std::uint64_t>(Asks::received_at_leisure))) {
+  if (header.type == MessageType::accept && header.probe > probe_of(Asks::received_at_leisure)) {
     return std::unexpected(MessageFault::bad_reserved);
   }
   auto decoded = decode_payload(header.type, payload, checksum, slots);

@@ -73,6 +73,9 @@ enum class Asks : std::uint8_t {
   received = 1,             // Received, too
   received_at_leisure = 2,  // the same, and nobody waits for the vote: the acceptor's disk may take it along with later records
 };
+[[nodiscard]] constexpr Probe probe_of(Asks asks) {
+  return Probe(static_cast<std::uint64_t>(asks));
+}
 
 // Phase 2, request: "accept this record". ballot: the leader's, equal to the record's. probe: Asks.
 struct Accept {

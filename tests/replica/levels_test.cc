@@ -85,7 +85,7 @@ TEST_F(Levels, nobody_says_received_unless_a_level_needs_it) {
 }
 
 TEST_F(Levels, what_waits_for_memory_alone_shares_writes_and_is_committed_all_the_same) {
-  constexpr std::uint64_t latency_us = 3'000;
+  constexpr std::uint64_t latency_us = 20'000;
   constexpr int count = 12;
   slow_disks(latency_us);
   const std::uint64_t before = writes();
@@ -95,7 +95,7 @@ TEST_F(Levels, what_waits_for_memory_alone_shares_writes_and_is_committed_all_th
     EXPECT_EQ(client_.appends().back().met, AckLevel::memory);
   }
   ASSERT_TRUE(world_.run_until([&] { return all_is_committed(); }));
-  EXPECT_LT(writes() - before, 3U * count / 2);
+  EXPECT_LE(writes() - before, 3U * 2) << "of each replica the first one's, and one for all that came meanwhile";
 }
 
 TEST_F(Levels, what_waits_for_a_disk_takes_along_at_once_what_does_not) {

@@ -6,50 +6,16 @@
 #include <string>
 #include <string_view>
 
-#include "base/crc32c.h"
-#include "replica/node.h"
-#include "storage/memory_device.h"
+#include "tests/replica/one_record.h"
 #include "wire/body.h"
-#include "wire/cluster.h"
 
 namespace synod::replica {
 namespace {
 
-const ClusterId cluster = wire::cluster_id("test");
-constexpr ReplicaId self{2};
-constexpr std::array<ReplicaId, 3> three = {ReplicaId(1), ReplicaId(2), ReplicaId(3)};
-constexpr storage::JournalLimits limits = {
-    .block_bytes_max = 64U << 10, .block_bytes_target = 16U << 10, .writes_in_flight = 4, .reads_in_flight = 4};
-
 // Why a replica does not start whose journal holds a vote for this body in slot 1; nothing if it starts.
 std::string refusal(Bytes body) {
-  storage::MemoryDevice device(16U << 20);
-  EXPECT_TRUE(storage::format_memory(device, {.cluster = cluster, .replica = self, .members = 3}));
-  {
-    auto opened = storage::Journal::open(storage::DeviceRef(device), cluster, self, limits, {});
-    EXPECT_TRUE(opened);
-    storage::Journal& journal = **opened;
-    journal.stage({.slot = Slot(1),
-                   .ballot = Ballot(1, ReplicaId(1)),
-                   .body_bytes = static_cast<std::uint32_t>(body.size()),
-                   .body_checksum = Checksum(crc32c(body)),
-                   .kind = wire::RecordKind::accepted},
-                  body);
-    while (!journal.idle()) {
-      journal.flush({});
-      journal.submit();
-      journal.poll([](const storage::ReadResult&) {});
-    }
-  }
-  const auto node = Node::open({.cluster = cluster,
-                                .group = {},
-                                .self = self,
-                                .configuration = consensus::Configuration(three),
-                                .timeouts = {},
-                                .journal = limits,
-                                .window_slots = 8},
-                               storage::DeviceRef(device));
-  return node ? "" : node.error().text;
+  return test::OneRecord().refusal({.slot = Slot(1), .ballot = Ballot(1, ReplicaId(1)), .kind = wire::RecordKind::accepted},
+                                   body);
 }
 
 TEST(AVoteOfTheJournal, ForABodyIsTaken) {
