@@ -100,12 +100,14 @@ struct Effects {
 struct Timeouts {
   std::uint64_t heartbeat_us = 5'000;
   std::uint64_t ask_us = 12'000;  // silence before a follower asks its leader whether it is there; again each heartbeat_us
-  std::uint64_t election_us_min = 150'000;  // silence before a leader is suspected, randomised between min and max
-  std::uint64_t election_us_max = 300'000;
+  // Silence before a leader is suspected, randomised between min and max. So long that a thread that others kept from its core
+  // does not count as dead (0.4 s were seen where cores are shared); what is dead is mostly known sooner, see election.h.
+  std::uint64_t election_us_min = 500'000;
+  std::uint64_t election_us_max = 650'000;
   std::uint64_t campaign_us = 60'000;    // a phase 1 that takes longer is given up; randomised up to twice this
   std::uint64_t resend_us = 20'000;      // before a request is sent again
   std::uint64_t catch_up_us = 5'000;     // lag this long behind a known commit watermark before fetching
-  std::uint64_t step_down_us = 400'000;  // a leader that hears no quorum so long steps down
+  std::uint64_t step_down_us = 870'000;  // a leader that hears no quorum so long steps down
   std::uint64_t stall_us = 2'000'000;  // and one whose disk completes nothing so long; busy disks take half a second now and then
   std::uint64_t silence_us_per_tick_max = 10'000;  // a paused machine does not hold an election when it wakes
 };

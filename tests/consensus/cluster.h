@@ -29,7 +29,8 @@ struct ClusterOptions {
   std::size_t phase2 = 0;
   std::size_t window_slots = 16;
   std::size_t clients = 3;
-  Timeouts timeouts = {};
+  // Less patient than by default, so that a run of two seconds has elections.
+  Timeouts timeouts = {.election_us_min = 150'000, .election_us_max = 300'000, .step_down_us = 400'000};
 };
 
 // How bad the world is just now.

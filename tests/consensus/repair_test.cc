@@ -121,7 +121,7 @@ TEST(BoundedDoubt, DoesNotCampaign) {
 
 TEST(BoundedDoubt, TellsACandidateHonestlyThatItHasLostTheLeader) {
   Driver driver(bounded());
-  driver.pass(400'000);
+  driver.pass(Timeouts{}.election_us_min + 10'000);
   driver.hear(2, Ballot{}, wire::Suspect{});
   ASSERT_EQ(driver.count<wire::SuspectAnswer>(), 1U);
   EXPECT_EQ(std::get<wire::SuspectAnswer>(driver.sent<wire::SuspectAnswer>()[0].payload).lost, 1);

@@ -166,6 +166,7 @@ TEST(Config, a_leader_with_slow_heartbeats_waits_longer_before_it_steps_down) {
   const auto config = parse_config(std::string(good) + "[timeouts]\nheartbeat_ms = 500\nelection_ms_min = 2000\n", "a.toml");
   ASSERT_TRUE(config) << config.error().text;
   EXPECT_GE(config->timeouts.step_down_us, 2'000'000U);
+  EXPECT_EQ(config->timeouts.election_us_max, 2'600'000U);
   EXPECT_GE(config->timeouts.step_down_us, config->timeouts.election_us_max);
 }
 

@@ -18,7 +18,11 @@ namespace {
 
 // What a page shows is agreement: few heartbeats lie between two of its lines, and nobody asks a silent leader whether it is
 // there.
-constexpr consensus::Timeouts unhurried{.heartbeat_us = 20'000, .ask_us = UINT64_MAX};
+constexpr consensus::Timeouts unhurried{.heartbeat_us = 20'000,
+                                        .ask_us = UINT64_MAX,
+                                        .election_us_min = 150'000,
+                                        .election_us_max = 300'000,
+                                        .step_down_us = 400'000};
 
 }  // namespace
 
