@@ -115,6 +115,7 @@ void Box::run(dataplane::IdlePolicy idle, const std::atomic<bool>& stop) {
     poll_once(dataplane::now_us());
     idler.idle(!may_rest_);
   }
+  for (const auto& node : nodes_) node->finish();
 }
 
 }  // namespace synod::replica

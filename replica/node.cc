@@ -222,7 +222,7 @@ bool Node::poll_once(std::uint64_t now_us) {
   wants_turn_ = wants_turn_ || !messenger_.refused().empty();
   const bool completed = collect();
   if (wants_turn_ || completed || reads_.are_waiting() || now_us - turned_us_ >= options_.turn_interval_us) take_turn();
-  const bool is_under_way = !failed_ && !journal_->idle();
+  const bool is_under_way = !failed_ && (journal_->is_at_work() || disk_is_awaited_);
   may_rest_ = may_rest_ && !completed && !is_under_way;
   return packets > 0 || completed || is_under_way;
 }
@@ -435,10 +435,22 @@ bool Node::on_peer(const dataplane::Message& message) {
 
 void Node::submit() {
   if (std::exchange(has_turned_, false)) {
-    journal_->flush(watermarks(), !disk_is_awaited_);
+    journal_->flush(watermarks(), may_wait_for_more());
     disk_is_awaited_ = disk_is_awaited_ && !journal_->is_flushed();
   }
   room_.reset();
+  journal_->submit();
+}
+
+// Where nobody waits for the disk, a write takes along what comes behind: it costs its core more than an append does. Not so long
+// that the leader would send again, nor until the window is full.
+bool Node::may_wait_for_more() const {
+  if (disk_is_awaited_ || journal_->device_info().immediate) return false;
+  return now_us_ - staged_us_ < options_.timeouts.resend_us / 4 && staged_records_ < options_.window_slots / 2;
+}
+
+void Node::finish() {
+  journal_->flush(watermarks());
   journal_->submit();
 }
 

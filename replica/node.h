@@ -103,6 +103,8 @@ class Node {
     if (is_traced()) options_.trace->on_flushed();
   }
   void submit();
+  // The last call: asks the device for all that is staged. The journal waits for it when it closes.
+  void finish();
 
   [[nodiscard]] const consensus::Engine& engine() const { return engine_; }
   [[nodiscard]] const consensus::LogState& log() const { return log_; }
@@ -156,6 +158,7 @@ class Node {
   storage::Journal::Staged stage_own(wire::RecordHeader header, Bytes body);
   [[nodiscard]] PersistNumber engine_durable(PersistNumber durable);
   [[nodiscard]] storage::Watermarks watermarks() const;
+  [[nodiscard]] bool may_wait_for_more() const;
   void keep_pages();
   void keep_checkpoint();
   [[nodiscard]] bool can_stage_part() const;
@@ -305,11 +308,13 @@ class Node {
     bool for_vote = false;  // of the largest size
     bool for_control = false;
   };
-  std::optional<Room> room_;      // in the journal; to be looked at again once something was staged, or completed, or submitted
-  bool has_turned_ = false;       // since the last submit
-  bool wants_turn_ = false;       // for what this poll brought
-  bool is_at_leisure_ = false;    // nobody waits for the disk because of what is being carried out
-  bool disk_is_awaited_ = false;  // something was staged that somebody waits for, and the device was not asked for it yet
+  std::optional<Room> room_;        // in the journal; to be looked at again once something was staged, or completed, or submitted
+  bool has_turned_ = false;         // since the last submit
+  bool wants_turn_ = false;         // for what this poll brought
+  bool is_at_leisure_ = false;      // nobody waits for the disk because of what is being carried out
+  bool disk_is_awaited_ = false;    // something was staged that somebody waits for, and the device was not asked for it yet
+  std::uint64_t staged_us_ = 0;     // when the first record was staged that the device was not asked for
+  std::size_t staged_records_ = 0;  // since then
   bool may_rest_ = true;
   NodeCounters counters_;
 };

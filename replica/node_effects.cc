@@ -36,6 +36,11 @@ void Node::persist(const consensus::Persist& record) {
   header.body_bytes = static_cast<std::uint32_t>(body.size());
   room_.reset();
   disk_is_awaited_ = disk_is_awaited_ || !is_at_leisure_;
+  if (journal_->is_flushed()) {
+    staged_us_ = now_us_;
+    staged_records_ = 0;
+  }
+  ++staged_records_;
   const storage::Journal::Staged staged = journal_->stage(header, body);
   const bool is_value = record.kind == wire::RecordKind::accepted || record.kind == wire::RecordKind::chosen;
   if (is_value) staged_[record.slot.value() % staged_.size()] = staged;

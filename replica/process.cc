@@ -187,6 +187,7 @@ Result<> run_group(const Config& config, std::vector<std::unique_ptr<dataplane::
     (*node)->submit();
     idler.idle(!(*node)->may_rest());
   }
+  (*node)->finish();
   return {};
 }
 

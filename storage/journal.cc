@@ -30,8 +30,8 @@ Journal::State::State(DeviceRef from_device, const JournalLimits& from_limits, c
       limits(from_limits),
       superblock(from_superblock),
       geometry(geometry_of(from_superblock)),
-      block_memory(std::size_t{from_limits.block_bytes_max} * (from_limits.writes_in_flight + 2)),
-      blocks(from_limits.writes_in_flight + 2),
+      block_memory(std::size_t{from_limits.block_bytes_max} * (from_limits.writes_in_flight + from_limits.blocks_waiting)),
+      blocks(from_limits.writes_in_flight + from_limits.blocks_waiting),
       segments(geometry.segments),
       read_memory(read_buffer_bytes * from_limits.reads_in_flight),
       reads(from_limits.reads_in_flight),
@@ -42,7 +42,7 @@ Journal::State::State(DeviceRef from_device, const JournalLimits& from_limits, c
       aside_buffer(device_block_bytes) {
   reserve_bytes = std::min(reserve_bytes_max, geometry.segment_bytes / 4) / device_block_bytes * device_block_bytes;
   for (std::size_t i = 0; i < blocks.size(); ++i) {
-    blocks[i].buffer = block_memory.bytes().subspan(i * limits.block_bytes_max, limits.block_bytes_max);
+    free_buffers.push_back({block_memory.bytes().subspan(i * limits.block_bytes_max, limits.block_bytes_max)});
   }
   for (std::uint32_t i = 0; i < limits.reads_in_flight; ++i) {
     reads[i].buffer = read_memory.bytes().subspan(i * read_buffer_bytes, read_buffer_bytes);
@@ -110,6 +110,8 @@ Block& Journal::State::begin_block(Place at) {
   ++last_sequence;
   CHECK_LE(last_sequence - durable_sequence, blocks.size());
   Block& begun = block(last_sequence);
+  begun.buffer = free_buffers.back();
+  free_buffers.pop_back();
   begun.offset = at.offset;
   begun.segment = segment = at.segment;
   begun.used = sizeof(BlockHeader);
@@ -123,7 +125,7 @@ Block& Journal::State::begin_block(Place at) {
 // The record, sealed, behind those that the block holds.
 Location Journal::State::put(Block& block, const wire::RecordHeader& header, Bytes body) {
   const std::uint64_t record_bytes = padded_record_bytes(body.size());
-  const MutableBytes to = block.buffer.subspan(block.used, record_bytes);
+  const MutableBytes to = block.buffer.bytes.subspan(block.used, record_bytes);
   const wire::RecordHeader sealed = wire::seal(header);
   store(to, sealed);
   copy(to.subspan(sizeof(wire::RecordHeader)), body);
@@ -145,8 +147,9 @@ void Journal::State::send(Block& sent) {
   announce_release(sent);
   const auto length = static_cast<std::uint32_t>(align_up(sent.used, geometry.unit_bytes));
   // All that its last use left there, at once: less would have to be cleared again in each small block behind a large one.
-  if (sent.zero_from > sent.used) std::memset(sent.buffer.data() + sent.used, 0, sent.zero_from - sent.used);
-  sent.zero_from = sent.used;
+  BlockBuffer& buffer = sent.buffer;
+  if (buffer.zero_from > sent.used) std::memset(buffer.bytes.data() + sent.used, 0, buffer.zero_from - sent.used);
+  buffer.zero_from = sent.used;
   const bool begins_segment = sent.offset == geometry.start_of(sent.segment);
   BlockHeader header{.kind = std::exchange(next_kind, BlockKind::normal),
                      .cluster = superblock.cluster,
@@ -175,13 +178,13 @@ void Journal::State::send(Block& sent) {
   if (sent.is_told) watermarks.heard[watermarks.own_place] = {superblock.open_count, sent_sequence};
   header.heard = watermarks.heard;
   header = seal(header);
-  store(sent.buffer, header);
+  store(buffer.bytes, header);
   if (begins_segment) begin_segment(sent.segment, header);
   previous = chain_value(header);
   sent.first_segment = announced_segment;
   sent.state = BlockState::in_flight;
   sent.asked_poll = polls;
-  device.write_durable(sent.offset, sent.buffer.first(length), device_token(TokenKind::write, sent_sequence));
+  device.write_durable(sent.offset, buffer.bytes.first(length), device_token(TokenKind::write, sent_sequence));
   ++operations_in_flight;
   ++counters.blocks_written;
   counters.bytes_written += length;
@@ -190,6 +193,7 @@ void Journal::State::send(Block& sent) {
 
 // The durable prefix has reached this block.
 void Journal::State::took_effect(const Block& durable) {
+  free_buffers.push_back(durable.buffer);
   durable_number = std::max(durable_number, durable.last_number);
   first_segment = durable.first_segment;
   if (durable.is_told) told_sequence = durable_sequence;
@@ -325,7 +329,7 @@ void Journal::flush(const Watermarks& watermarks, bool at_leisure) {
          state.sent_sequence - state.durable_sequence < state.limits.writes_in_flight) {
     Block& next = state.block(state.sent_sequence + 1);
     const bool is_open = next.state == BlockState::open;
-    if (is_open && at_leisure && state.sent_sequence > state.durable_sequence) return;
+    if (is_open && at_leisure) return;
     if (is_open) state.close_open_block();
     state.send(next);
   }
@@ -350,6 +354,10 @@ PersistNumber Journal::durable() const {
 
 bool Journal::idle() const {
   return state_->last_sequence == state_->durable_sequence && state_->operations_in_flight == 0;
+}
+
+bool Journal::is_at_work() const {
+  return state_->operations_in_flight > 0;
 }
 
 std::uint64_t Journal::oldest_write_polls() const {

@@ -125,8 +125,9 @@ struct SegmentInfo {
 
 struct JournalLimits {
   std::uint32_t block_bytes_max = 1280U << 10;    // holds the largest record
-  std::uint32_t block_bytes_target = 256U << 10;  // a block stops growing here
+  std::uint32_t block_bytes_target = 512U << 10;  // a block stops growing here
   std::uint32_t writes_in_flight = 4;
+  std::uint32_t blocks_waiting = 8;  // for one of these to end; a leader whose are full refuses appends as busy
   std::uint32_t reads_in_flight = 16;
   std::uint32_t stretches = 16;  // that are kept of what was read ahead
 };
@@ -189,7 +190,7 @@ class Journal {
   // Closes the open block and asks the device for it, if a write slot is free. `watermarks` go into its header; a block that is
   // closed by stage takes those of the last flush. So they must hold for what is staged by now, and be told before a record is
   // staged that they made room for: recovery opens the window behind `commit`, and a vote beyond it would be refused.
-  // `at_leisure`: nobody waits for what is staged, and while a write is in flight the open block stays open for more.
+  // `at_leisure`: nobody waits for what is staged, and the open block stays open for more.
   void flush(const Watermarks& watermarks, bool at_leisure = false);
   // Nothing is staged that the device was not asked for.
   [[nodiscard]] bool is_flushed() const;
@@ -255,7 +256,8 @@ class Journal {
   [[nodiscard]] std::uint64_t durable_sequence() const;
   // Of the last block of the durable prefix that was written with `own_place` set; 0: none in this open.
   [[nodiscard]] std::uint64_t told_sequence() const;
-  [[nodiscard]] bool idle() const;  // nothing staged, nothing in flight
+  [[nodiscard]] bool idle() const;        // nothing staged, nothing in flight
+  [[nodiscard]] bool is_at_work() const;  // a write or a read is in flight
   // When the oldest write in flight was asked for, for stall detection: polls since then.
   [[nodiscard]] std::uint64_t oldest_write_polls() const;
 

@@ -33,11 +33,16 @@ enum class Reserve : std::uint8_t { none, half, most, all };
 
 enum class BlockState : std::uint8_t { open, closed, in_flight, done };
 
+// Where a block is made. Holds block_bytes_max.
+struct BlockBuffer {
+  MutableBytes bytes;
+  std::uint32_t zero_from = 0;  // it is zero from here on
+};
+
 struct Block {
-  MutableBytes buffer;
+  BlockBuffer buffer;  // until the block is durable
   std::uint64_t offset = 0;
-  std::uint32_t used = 0;       // header and records
-  std::uint32_t zero_from = 0;  // the buffer is zero from here on
+  std::uint32_t used = 0;  // header and records
   std::uint32_t record_count = 0;
   std::uint32_t checksum = 0;  // of its records so far
   BlockState state = BlockState::done;
@@ -117,7 +122,8 @@ struct Journal::State {
 
   // The chain.
   AlignedBuffer block_memory;
-  std::vector<Block> blocks;  // block `sequence` is blocks[sequence % size]
+  std::vector<Block> blocks;              // block `sequence` is blocks[sequence % size]
+  std::vector<BlockBuffer> free_buffers;  // the last one freed is used first: it is still in the cache
   std::uint64_t durable_sequence = 0;
   std::uint64_t sent_sequence = 0;
   std::uint64_t told_sequence = 0;

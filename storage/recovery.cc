@@ -24,13 +24,15 @@ constexpr std::uint64_t in_flight_bytes_max = evidence_bytes / 2;
 Result<> check_limits(const JournalLimits& limits) {
   const bool possible = limits.block_bytes_max % device_block_bytes == 0 && limits.block_bytes_max >= device_block_bytes &&
                         limits.block_bytes_max <= block_bytes_limit && limits.block_bytes_target <= limits.block_bytes_max &&
-                        limits.writes_in_flight >= 1 && limits.reads_in_flight >= 1 &&
+                        limits.writes_in_flight >= 1 && limits.blocks_waiting >= 1 && limits.reads_in_flight >= 1 &&
                         (limits.writes_in_flight + 2) * std::uint64_t{limits.block_bytes_max} <= in_flight_bytes_max;
   if (possible) return {};
-  return fail(fmt::format(
-      "these journal limits do not fit: {} writes of at most {} bytes in flight (target {}), {} reads; the blocks "
-      "in flight, plus two, may have {} bytes",
-      limits.writes_in_flight, limits.block_bytes_max, limits.block_bytes_target, limits.reads_in_flight, in_flight_bytes_max));
+  return fail(
+      fmt::format("these journal limits do not fit: {} writes of at most {} bytes in flight (target {}), {} blocks waiting, {} "
+                  "reads; the blocks "
+                  "in flight, plus two, may have {} bytes",
+                  limits.writes_in_flight, limits.block_bytes_max, limits.block_bytes_target, limits.blocks_waiting,
+                  limits.reads_in_flight, in_flight_bytes_max));
 }
 
 Result<Superblock> read_superblock(DeviceRef device) {

@@ -157,6 +157,36 @@ TEST(Journal, records_staged_while_writes_are_in_flight_share_the_next_block) {
   EXPECT_TRUE(journal->idle());
 }
 
+// Twice, so that every buffer comes back.
+TEST(Journal, what_comes_while_the_device_is_slow_waits_in_blocks_up_to_a_limit) {
+  const auto memory = make_memory();
+  ManualDevice device(*memory);
+  const auto journal = open_held(device);
+  constexpr std::size_t body_bytes = 12U << 10;  // a block of its own
+  const std::size_t blocks = small_limits.writes_in_flight + small_limits.blocks_waiting;
+  std::size_t asked = 0;
+  for (std::uint64_t round = 0; round < 2; ++round) {
+    for (std::uint64_t block = 0; block < blocks; ++block) {
+      ASSERT_TRUE(journal->can_stage(wire::RecordKind::accepted, body_bytes)) << block;
+      stage(*journal, vote(round * blocks + block + 1, 1, body_bytes));
+      journal->flush({});
+      journal->submit();
+    }
+    EXPECT_FALSE(journal->can_stage(wire::RecordKind::accepted, body_bytes));
+    for (; asked < (round + 1) * blocks; ++asked) {
+      ASSERT_LT(asked, device.asked.size());
+      device.complete(asked);
+      poll(*journal);
+      journal->flush({});
+      journal->submit();
+    }
+    EXPECT_EQ(journal->durable(), PersistNumber((round + 1) * blocks));
+  }
+  device.held = false;
+  const auto again = open(DeviceRef(*memory));
+  EXPECT_EQ(again.records.size(), 2 * blocks);
+}
+
 TEST(Journal, durable_is_a_prefix_when_completions_come_out_of_order) {
   const auto memory = make_memory();
   ManualDevice device(*memory);
