@@ -93,7 +93,7 @@ std::size_t DpdkPort::receive(std::span<Packet> out) {
     received_count_ +=
         rte_ring_sc_dequeue_burst(inbox_, reinterpret_cast<void**>(received_.data() + received_count_), room, nullptr);
   }
-  if (received_count_ == 0) return has_sent_ || is_stopped_ ? look_at_link(out) : 0;
+  if (received_count_ == 0) return has_sent_ || connects_ ? look_at_link(out) : 0;
   for (std::size_t i = 1; i < received_count_; ++i) rte_prefetch0(data_of(received_[i]));
   std::size_t kept = 0;
   for (std::size_t i = 0; i < received_count_; ++i) kept += accept_frame(received_[i], out[kept]) ? 1 : 0;

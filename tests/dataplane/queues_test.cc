@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <utility>
+#include <vector>
 
 #include <gtest/gtest.h>
 #include <rte_ethdev.h>
@@ -86,6 +88,68 @@ TEST_F(Queues, a_device_is_shared_and_closed_by_its_last_port) {
   EXPECT_LE(ports->front()->receive({&packet, 1}), 1U);
   ports->clear();
   EXPECT_EQ(rte_eth_dev_is_valid_port(ethdev), 0);
+}
+
+// The network at a net_null device of two queues: what the next look at queue 0 brings, and what each queue has sent.
+struct Network {
+  rte_mbuf* comes = nullptr;
+  std::array<std::vector<std::vector<std::byte>>, 2> sent;
+
+  static std::uint16_t bring(std::uint16_t, std::uint16_t, rte_mbuf** packets, std::uint16_t count, std::uint16_t,
+                             void* network) {
+    rte_mbuf* const comes = std::exchange(static_cast<Network*>(network)->comes, nullptr);
+    if (comes != nullptr) packets[count++] = comes;
+    return count;
+  }
+  static std::uint16_t take(std::uint16_t, std::uint16_t queue, rte_mbuf** packets, std::uint16_t count, void* network) {
+    for (std::uint16_t i = 0; i < count; ++i) {
+      const auto* const bytes = rte_pktmbuf_mtod(packets[i], const std::byte*);
+      static_cast<Network*>(network)->sent[queue].emplace_back(bytes, bytes + packets[i]->data_len);
+    }
+    return count;
+  }
+};
+
+// A NIC hashes UDP packets alone: what ARP answers comes to queue 0, whoever has asked.
+TEST_F(Queues, what_arp_answers_is_passed_on_to_the_other_queues) {
+  constexpr Mac peer_mac{2, 0, 0, 0, 0, 2};
+  constexpr std::uint32_t peer = 0x0A000002;
+  auto ports = DpdkPort::open_queues({.device = "net_null1,no-rx=1", .local = {0x0A000001, 7400}, .packets = 512}, 2);
+  ASSERT_TRUE(ports) << ports.error().text;
+  DpdkPort& first = *(*ports)[0];
+  DpdkPort& second = *(*ports)[1];
+  Network network;
+  const std::uint16_t ethdev = first.ethdev();
+  const auto* const brings = rte_eth_add_rx_callback(ethdev, 0, Network::bring, &network);
+  std::array<const rte_eth_rxtx_callback*, 2> takes{};
+  for (std::uint16_t queue = 0; queue < 2; ++queue)
+    takes[queue] = rte_eth_add_tx_callback(ethdev, queue, Network::take, &network);
+  const auto send = [&](DpdkPort& port) {
+    ASSERT_GE(port.reserve().size(), 4U);
+    port.send({peer, 7400}, 4);
+    port.flush();
+  };
+  send(second);
+  ASSERT_EQ(network.sent[1].size(), 1U);
+  EXPECT_EQ(network.sent[1][0].size(), arp_frame_bytes) << "who has that address?";
+
+  network.comes = rte_pktmbuf_alloc(first.pool());
+  network.comes->port = ethdev;
+  auto* const answer = reinterpret_cast<std::byte*>(rte_pktmbuf_append(network.comes, arp_frame_bytes));
+  write_arp_reply({answer, arp_frame_bytes}, peer_mac, peer, Mac{}, 0x0A000001);
+  Packet packet;
+  EXPECT_EQ(first.receive({&packet, 1}), 0U);
+  EXPECT_EQ(second.receive({&packet, 1}), 0U);
+  for (DpdkPort* const port : {&first, &second}) {
+    send(*port);
+    const auto& sent = network.sent[port->queue()];
+    ASSERT_EQ(sent.size(), port->queue() + 1U);
+    EXPECT_EQ(sent.back().size(), frame_header_bytes + 4);
+    EXPECT_EQ(std::memcmp(sent.back().data(), peer_mac.data(), peer_mac.size()), 0) << "knows whom to send it to";
+  }
+  // They belong to the device's number, which the next device gets.
+  EXPECT_EQ(rte_eth_remove_rx_callback(ethdev, 0, brings), 0);
+  for (std::uint16_t queue = 0; queue < 2; ++queue) EXPECT_EQ(rte_eth_remove_tx_callback(ethdev, queue, takes[queue]), 0);
 }
 
 TEST_F(Queues, a_device_without_rss_is_refused_with_what_to_do) {
