@@ -37,6 +37,10 @@ wire::PacketHeader header_to(std::uint16_t replica) {
   return header;
 }
 
+void tell(char byte) {
+  [[maybe_unused]] const ssize_t written = ::write(STDOUT_FILENO, &byte, 1);
+}
+
 [[noreturn]] void run_echo(Messenger& messenger) {
   Idler idler(IdlePolicy::yield);
   while (true) {
@@ -62,10 +66,10 @@ wire::PacketHeader header_to(std::uint16_t replica) {
     }
     const std::size_t packets = messenger.poll([&](const Message& message) {
       if (message.payload.size() < sizeof(round) || load<std::uint64_t>(message.payload) != round) return;
-      if (round++ % 100 == 0) (void)!::write(STDOUT_FILENO, ".", 1);
+      if (round++ % 100 == 0) tell('.');
       sent_us = 0;
     });
-    if (!messenger.refused().empty() && messenger.refused()[0] == Route{0, echo_at}) (void)!::write(STDOUT_FILENO, "!", 1);
+    if (!messenger.refused().empty() && messenger.refused()[0] == Route{0, echo_at}) tell('!');
     idler.idle(packets > 0);
   }
 }
@@ -80,8 +84,9 @@ std::unique_ptr<DpdkPort> open_pair(PairRole role, const std::string& socket, En
 
 // A client that finds no server is refused: whoever starts it tries again.
 std::unique_ptr<DpdkPort> open_memif(const std::string& role, const std::string& socket, Endpoint local) {
+  const std::string device = std::string("net_memif0,role=").append(role).append(",socket=").append(socket);
   for (Idler idler(IdlePolicy::sleep);; idler.idle(false)) {
-    auto port = DpdkPort::open({.device = "net_memif0,role=" + role + ",socket=" + socket, .local = local});
+    auto port = DpdkPort::open({.device = device, .local = local});
     if (port) return *std::move(port);
     if (role == "server") return std::fprintf(stderr, "%s\n", port.error().text.c_str()), nullptr;
   }
