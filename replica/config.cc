@@ -128,6 +128,7 @@ Result<> parse_timeouts(const Table& table, consensus::Timeouts& timeouts) {
   std::uint64_t stall = 0;
   TAKE(heartbeat, table.number_or("heartbeat_ms", 1, 10'000, timeouts.heartbeat_us / 1000));
   TAKE(low, table.number_or("election_ms_min", 2, 100'000, timeouts.election_us_min / 1000));
+  // Three tenths more, rounded up: as the default's.
   TAKE(high, table.number_or("election_ms_max", 2, 100'000, low + (3 * low + 9) / 10));
   TAKE(stall, table.number_or("stall_ms", 10, 600'000, timeouts.stall_us / 1000));
   if (low < 2 * heartbeat) {

@@ -29,8 +29,7 @@ Result<> check_limits(const JournalLimits& limits) {
   if (possible) return {};
   return fail(
       fmt::format("these journal limits do not fit: {} writes of at most {} bytes in flight (target {}), {} blocks waiting, {} "
-                  "reads; the blocks "
-                  "in flight, plus two, may have {} bytes",
+                  "reads; the blocks in flight, plus two, may have {} bytes",
                   limits.writes_in_flight, limits.block_bytes_max, limits.block_bytes_target, limits.blocks_waiting,
                   limits.reads_in_flight, in_flight_bytes_max));
 }

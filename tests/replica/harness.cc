@@ -52,6 +52,7 @@ void Cluster::start(std::size_t place, bool attached) {
 }
 
 void Cluster::stop(std::size_t place) {
+  members_[place].node->finish();
   members_[place].disk->kill();
   members_[place].node.reset();
 }

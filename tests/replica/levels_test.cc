@@ -97,6 +97,17 @@ TEST_F(Levels, what_waits_for_memory_alone_shares_writes_and_is_committed_all_th
   EXPECT_LE(writes() - before, world_.cluster.size() * count / 2);
 }
 
+TEST_F(Levels, what_waits_for_memory_alone_is_written_before_a_process_ends) {
+  const std::uint64_t before = writes();
+  ASSERT_TRUE(client_.append("memory", AckLevel::memory));
+  ASSERT_TRUE(world_.run_until([&] { return client_.is_idle(); }));
+  ASSERT_EQ(writes(), before) << "its write waits for more";
+  for (std::size_t place = 0; place < world_.cluster.size(); ++place) world_.cluster.stop(place);
+  for (std::size_t place = 0; place < world_.cluster.size(); ++place) world_.cluster.start(place);
+  ASSERT_TRUE(world_.run_until([&] { return world_.cluster.leader().has_value() && world_.cluster.has_settled(); }));
+  EXPECT_EQ(world_.read_all(client_), (std::vector<std::string>{"opens the session", "memory"}));
+}
+
 TEST_F(Levels, what_waits_for_a_disk_takes_along_at_once_what_does_not) {
   constexpr std::uint64_t latency_us = 10'000;
   slow_disks(latency_us);
