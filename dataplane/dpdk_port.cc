@@ -16,6 +16,8 @@ namespace synod::dataplane {
 
 namespace {
 
+constexpr std::uint64_t connect_pause_ns = 1'000'000'000;
+
 std::byte* data_of(rte_mbuf* buffer) {
   return rte_pktmbuf_mtod(buffer, std::byte*);
 }
@@ -62,6 +64,7 @@ DpdkPort::DpdkPort(std::shared_ptr<Ethdev> device, std::uint16_t queue, const Dp
       point_to_point_(setup.point_to_point),
       hears_hangup_(setup.hears_hangup),
       connects_(setup.connects),
+      connect_next_ns_(now_ns() + connect_pause_ns),
       local_(options.local),
       subnet_mask_(options.prefix_bits == 0 ? 0 : ~std::uint32_t{0} << (32 - options.prefix_bits)),
       gateway_(options.gateway),
@@ -104,20 +107,21 @@ std::size_t DpdkPort::receive(std::span<Packet> out) {
 // What was sent to a peer whose process is gone is refused, as a kernel would do it.
 std::size_t DpdkPort::look_at_link(std::span<Packet> out) {
   const bool has_sent = std::exchange(has_sent_, false);
-  if (out.empty() || link_is_up()) return 0;
+  if (out.empty() || (link_is_up() && !is_stopped_)) return 0;
   if (connects_) connect_again();
-  if (!has_sent) return 0;
+  if (!has_sent || link_is_up()) return 0;
   out[0] = {.payload = {}, .from = peer_};
   return 1;
 }
 
 // With system calls, and memory from DPDK: there is no link that they could slow.
 void DpdkPort::connect_again() {
-  constexpr std::uint64_t pause_ns = 1'000'000'000;
-  if (now_ns() < connect_next_ns_) return;
-  (void)rte_eth_dev_stop(ethdev_);
-  is_stopped_ = rte_eth_dev_start(ethdev_) != 0;
-  connect_next_ns_ = now_ns() + pause_ns;
+  if (shared_->is_restarting()) return;
+  is_stopped_ = !shared_->runs();
+  if (link_is_up() || now_ns() < connect_next_ns_) return;  // the peer may be about to answer
+  is_stopped_ = true;
+  shared_->restart();
+  connect_next_ns_ = now_ns() + connect_pause_ns;
 }
 
 bool DpdkPort::accept_frame(rte_mbuf* buffer, Packet& packet) {

@@ -132,10 +132,10 @@ class DpdkPort {
   bool point_to_point_;
   bool hears_hangup_;
   bool connects_;
-  bool is_stopped_ = false;            // nobody took the connection
-  std::uint64_t connect_next_ns_ = 0;  // not before
-  bool has_sent_ = false;              // since the link was looked at; where hangups are heard
-  Endpoint peer_;                      // that it was sent to
+  bool is_stopped_ = false;        // joining again, or nobody was there
+  std::uint64_t connect_next_ns_;  // not before
+  bool has_sent_ = false;          // since the link was looked at; where hangups are heard
+  Endpoint peer_;                  // that it was sent to
   Endpoint local_;
   std::uint32_t subnet_mask_;
   std::uint32_t gateway_;

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include <fmt/format.h>
+#include <rte_alarm.h>
 #include <rte_dev.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
@@ -192,17 +193,50 @@ Result<std::uint16_t> attach_ethdev(const DpdkPortOptions& options) {
   return ethdev;
 }
 
+// The memif driver shakes hands with its peer on DPDK's interrupt thread, and keeps nobody else from freeing its messages
+// meanwhile (DPDK 22.11, memif_disconnect; seen as a segfault of a client that joined again while its server answered). So
+// whatever stops such a device runs on that thread.
+static void on_interrupt_thread(void (*what)(void*), void* argument) {
+  if (rte_eal_alarm_set(1, what, argument) != 0) what(argument);  // no memory: the better of two risks
+}
+
+void DpdkPort::Ethdev::restart() {
+  is_restarting_.store(true, std::memory_order_relaxed);
+  on_interrupt_thread(restart_now, this);
+}
+
+void DpdkPort::Ethdev::restart_now(void* self) {
+  auto& device = *static_cast<Ethdev*>(self);
+  (void)rte_eth_dev_stop(device.number);
+  device.runs_ = rte_eth_dev_start(device.number) == 0;
+  device.is_restarting_.store(false, std::memory_order_release);
+}
+
+void DpdkPort::Ethdev::close_now(void* self) {
+  auto& device = *static_cast<Ethdev*>(self);
+  (void)rte_eth_dev_stop(device.number);
+  (void)rte_eth_dev_close(device.number);
+  device.is_closed_.store(true, std::memory_order_release);
+  device.is_closed_.notify_one();
+}
+
 DpdkPort::Ethdev::~Ethdev() {
   rte_eth_dev_info info{};
   const bool has_info = rte_eth_dev_info_get(number, &info) == 0;
   rte_device* const device = has_info ? info.device : nullptr;
-  (void)rte_eth_dev_stop(number);
+  (void)rte_eal_alarm_cancel(restart_now, this);  // waits for one that runs
+  if (is_memif) {
+    on_interrupt_thread(close_now, this);
+    is_closed_.wait(false, std::memory_order_acquire);
+    (void)rte_eal_alarm_cancel(close_now, this);
+  } else {
+    close_now(this);
+  }
   for (rte_ring* const inbox : inboxes) {
     void* buffer = nullptr;
     while (rte_ring_sc_dequeue(inbox, &buffer) == 0) rte_pktmbuf_free(static_cast<rte_mbuf*>(buffer));
     rte_ring_free(inbox);
   }
-  (void)rte_eth_dev_close(number);
   if (device != nullptr) (void)rte_dev_remove(device);
 }
 
@@ -242,6 +276,7 @@ Result<std::unique_ptr<DpdkPort>> DpdkPort::open_ethdev(std::uint16_t ethdev, co
 Result<std::vector<std::unique_ptr<DpdkPort>>> DpdkPort::start(const std::shared_ptr<Ethdev>& device,
                                                                const DpdkPortOptions& options,
                                                                const std::vector<PacketPool*>& pools) {
+  device->is_memif = options.device.starts_with("net_memif");
   rte_eth_dev_info info{};
   rte_ether_addr mac{};
   if (const int error = rte_eth_dev_info_get(device->number, &info); error != 0) {
@@ -262,7 +297,7 @@ Result<std::vector<std::unique_ptr<DpdkPort>>> DpdkPort::start(const std::shared
   setup.point_to_point = is_point_to_point(options);
   if (setup.point_to_point) {
     setup.hears_hangup = hears_hangup(options.device);
-    setup.connects = options.device.starts_with("net_memif") && options.device.find("role=client") != std::string::npos;
+    setup.connects = device->is_memif && options.device.find("role=client") != std::string::npos;
     setup.checksum = UdpChecksum::none;
   } else if ((configuration.txmode.offloads & RTE_ETH_TX_OFFLOAD_UDP_CKSUM) != 0) {
     setup.checksum = UdpChecksum::pseudo_header;

@@ -1,6 +1,7 @@
 // The control part of a DPDK port: finding, configuring, starting and closing its ethdev. No other layer includes this.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -16,9 +17,24 @@ struct DpdkPort::Ethdev {
   Ethdev(const Ethdev&) = delete;
   Ethdev& operator=(const Ethdev&) = delete;
 
+  // Begins to stop and start it (memif). Nobody may poll it until `is_restarting` is false, and then only if it `runs`. One
+  // thread.
+  void restart();
+  [[nodiscard]] bool is_restarting() const { return is_restarting_.load(std::memory_order_acquire); }
+  [[nodiscard]] bool runs() const { return runs_; }
+
   std::uint16_t number;
   std::vector<std::unique_ptr<PacketPool>> pools;  // of each queue, if they are ours
   std::vector<rte_ring*> inboxes;                  // of each queue, if there are several
+  bool is_memif = false;
+
+ private:
+  static void restart_now(void* self);
+  static void close_now(void* self);
+
+  bool runs_ = true;
+  std::atomic<bool> is_restarting_ = false;
+  std::atomic<bool> is_closed_ = false;
 };
 
 // What configuring an ethdev found out.

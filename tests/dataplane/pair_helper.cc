@@ -1,4 +1,5 @@
-// One process of tests/dataplane/pair_test.cc: `pair_helper ping|echo server|client SOCKET`, until it is killed.
+// One process of tests/dataplane/pair_test.cc: `pair_helper ping|echo server|client SOCKET`, until it is killed; with
+// memif-server or memif-client, over that.
 // `ping` writes one byte to its standard output whenever 100 more of its messages came back.
 #include <cstdio>
 #include <string>
@@ -73,6 +74,24 @@ void tell(char byte) {
   }
 }
 
+std::unique_ptr<DpdkPort> open_pair(PairRole role, const std::string& socket, Endpoint local) {
+  const auto task = AttachTask::start({.socket = socket, .role = role, .local = local});
+  if (!task) return std::fprintf(stderr, "%s\n", task.error().text.c_str()), nullptr;
+  std::unique_ptr<DpdkPort> port;
+  for (Idler idler(IdlePolicy::sleep); port == nullptr; idler.idle(false)) port = (*task)->take();
+  return port;
+}
+
+// A client that finds no server is refused: whoever starts it tries again.
+std::unique_ptr<DpdkPort> open_memif(const std::string& role, const std::string& socket, Endpoint local) {
+  const std::string device = std::string("net_memif0,role=").append(role).append(",socket=").append(socket);
+  for (Idler idler(IdlePolicy::sleep);; idler.idle(false)) {
+    auto port = DpdkPort::open({.device = device, .local = local});
+    if (port) return *std::move(port);
+    if (role == "server") return std::fprintf(stderr, "%s\n", port.error().text.c_str()), nullptr;
+  }
+}
+
 int run(const std::vector<std::string>& arguments) {
   if (arguments.size() != 4) return 2;
   const bool ping = arguments[1] == "ping";
@@ -80,14 +99,12 @@ int run(const std::vector<std::string>& arguments) {
   eal.huge_pages = false;
   eal.memory_mb = 128;
   if (const auto started = start_eal(eal); !started) return std::fprintf(stderr, "%s\n", started.error().text.c_str()), 1;
-  PairedPortOptions options;
-  options.socket = arguments[3];
-  options.role = arguments[2] == "server" ? PairRole::server : PairRole::client;
-  options.local = ping ? ping_at : echo_at;
-  const auto task = AttachTask::start(options);
-  if (!task) return std::fprintf(stderr, "%s\n", task.error().text.c_str()), 1;
-  std::unique_ptr<DpdkPort> port;
-  for (Idler idler(IdlePolicy::sleep); port == nullptr; idler.idle(false)) port = (*task)->take();
+  const std::string& role = arguments[2];
+  const Endpoint local = ping ? ping_at : echo_at;
+  const std::unique_ptr<DpdkPort> port =
+      role.starts_with("memif-") ? open_memif(role.substr(6), arguments[3], local)
+                                 : open_pair(role == "server" ? PairRole::server : PairRole::client, arguments[3], local);
+  if (port == nullptr) return 1;
   Messenger messenger(identity(ping), {});
   messenger.add_port(PortRef(*port));
   if (ping) run_ping(messenger);

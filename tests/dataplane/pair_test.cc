@@ -1,5 +1,5 @@
-// Pairs of processes over virtio-user and vhost, killed and started again. The processes run without huge pages, and as the
-// user "nobody" when the test runs as root.
+// Pairs of processes over virtio-user and vhost, and over memif, killed and started again. The processes run without huge pages,
+// and as the user "nobody" when the test runs as root.
 #include <filesystem>
 #include <string>
 
@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <csignal>
 
 #include <gtest/gtest.h>
@@ -37,7 +38,7 @@ class Process {
     ::kill(id_, SIGKILL);
     int status = 0;
     ::waitpid(id_, &status, 0);
-    EXPECT_TRUE(WIFSIGNALED(status)) << "the process ended by itself, with status " << WEXITSTATUS(status);
+    EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) << "the process ended by itself, with status " << status;
     id_ = -1;
   }
 
@@ -63,8 +64,10 @@ class PairTest : public testing::TestWithParam<const char*> {
   }
 
   std::unique_ptr<Process> start(const std::string& task) {
-    const bool server = (task == "ping") == (std::string(GetParam()) == "PingIsServer");
-    return std::make_unique<Process>(binary_, task, server ? "server" : "client", directory_ + "/socket", pipe_[1]);
+    const std::string roles = GetParam();
+    const bool server = (task == "ping") == roles.ends_with("PingIsServer");
+    const std::string kind = roles.starts_with("Memif") ? "memif-" : "";
+    return std::make_unique<Process>(binary_, task, kind + (server ? "server" : "client"), directory_ + "/socket", pipe_[1]);
   }
 
   // Some hundreds of round trips from now on. The deadline only ends a test that has failed.
@@ -79,9 +82,11 @@ class PairTest : public testing::TestWithParam<const char*> {
 
  private:
   bool comes(char wanted, int times) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
     for (int count = 0; count < times;) {
+      const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
       char byte = 0;
-      if (!wait_for_output(30'000) || ::read(pipe_[0], &byte, 1) != 1) return false;
+      if (left.count() <= 0 || !wait_for_output(static_cast<int>(left.count())) || ::read(pipe_[0], &byte, 1) != 1) return false;
       count += byte == wanted ? 1 : 0;
     }
     return true;
@@ -119,7 +124,8 @@ TEST_P(PairTest, TrafficReturnsAfterThePingWasKilled) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Roles, PairTest, testing::Values("PingIsServer", "PingIsClient"),
+INSTANTIATE_TEST_SUITE_P(Roles, PairTest,
+                         testing::Values("PingIsServer", "PingIsClient", "MemifPingIsServer", "MemifPingIsClient"),
                          [](const auto& role) { return std::string(role.param); });
 
 }  // namespace
