@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "client/leader.h"
+#include "dataplane/reassembler.h"
 #include "replica/node.h"
 #include "tests/sim/disk.h"
 #include "tests/sim/faults.h"
@@ -172,6 +173,7 @@ class Cluster {
   consensus::Configuration configuration_;
   std::vector<Member> members_;
   Ballot last_leader_;
+  dataplane::Reassembler leaving_{64, 16};                             // accepts of several packets
   std::map<std::pair<Slot, Ballot>, consensus::MemberSet> receivers_;  // who has said that it received, or voted for, the value
   ClusterCounters counters_;
 };

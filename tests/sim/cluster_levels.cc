@@ -11,8 +11,15 @@ namespace synod::sim {
 
 // An accept shows what its value is before any disk does.
 void Cluster::note_value(const wire::PacketView& packet) {
-  if (packet.header.fragments != 1) return;
-  const auto decoded = wire::decode_peer_message(packet.header, packet.payload, {});
+  dataplane::WholeMessage message{packet.header, packet.payload};
+  if (packet.header.fragments != 1) {
+    const auto piece = dataplane::piece_bytes(packet.header, packet.payload);
+    if (!piece) return oracle_.fail("replicas speak the protocol", "a piece of an Accept that fits nowhere");
+    const auto whole = leaving_.add(packet.header, packet.payload, *piece);
+    if (!whole) return;
+    message = *whole;
+  }
+  const auto decoded = wire::decode_peer_message(message.header, message.payload, {});
   if (!decoded) return;
   const wire::RecordView& record = std::get<wire::Accept>(decoded->payload).record;
   oracle_.value(record.header.slot, record.header.body_checksum, record.body);
@@ -54,9 +61,9 @@ void Cluster::check_answer(std::size_t place, const wire::PacketView& packet) {
 
 bool Cluster::is_at_level(std::size_t place, Ballot ballot, wire::AckLevel level, SessionId session, Sequence sequence) const {
   const auto found = oracle_.open_values_with(session, sequence);
-  // Chosen meanwhile, or in an accept of several packets and on no disk yet.
-  if (!found) return true;
-  if (found->empty() && level == wire::AckLevel::memory) return true;
+  if (!found) return true;  // chosen meanwhile
+  // Without peers nothing shows it before the disk does.
+  if (level == wire::AckLevel::memory && configuration_.size() == 1) return true;
   return std::ranges::any_of(*found, [&](const auto& value) {
     consensus::MemberSet holders;
     if (const auto known = receivers_.find({value.first, ballot}); known != receivers_.end()) holders = known->second;
