@@ -61,9 +61,9 @@ struct Serve {
 
 struct Effects {
   FixedVector<Persist, 40> persists;
-  FixedVector<Send, 96> sends;
+  FixedVector<Send, 48> sends;
   FixedVector<Serve, 8> serves;
-  FixedVector<Commit, 40> commits;
+  FixedVector<Commit, 16> commits;
   FixedVector<BodyHandle, 2 * window_slots_max + 64> releases;
   std::array<wire::PromisedSlot, window_slots_max> report{};  // what the promise among `sends` lists
   // How many records the caller can take now, set before each call (clear keeps them). While the disk is behind or space is out,

@@ -215,14 +215,14 @@ bool Node::poll_once(std::uint64_t now_us) {
   if (started_us_ == 0) started_us_ = now_us_ = now_us;
   note_absence(now_us);
   now_us_ = now_us;
-  may_rest_ = true;
-  wants_turn_ = false;
+  may_rest_ = is_drained_;
+  wants_turn_ = !is_drained_;
   const std::size_t packets = messenger_.poll([this](const dataplane::Message& message) { on_message(message); });
   for (const dataplane::Route& route : messenger_.refused()) on_refused(route);
   wants_turn_ = wants_turn_ || !messenger_.refused().empty();
   const bool completed = collect();
   if (wants_turn_ || completed || reads_.are_waiting() || now_us - turned_us_ >= options_.turn_interval_us) take_turn();
-  const bool is_under_way = !failed_ && (journal_->is_at_work() || disk_is_awaited_);
+  const bool is_under_way = !is_drained_ || (!failed_ && (journal_->is_at_work() || disk_is_awaited_));
   may_rest_ = may_rest_ && !completed && !is_under_way;
   return packets > 0 || completed || is_under_way;
 }
@@ -387,11 +387,15 @@ wire::Asks Node::asks_of_batch() const {
   return waits ? wire::Asks::received : wire::Asks::received_at_leisure;
 }
 
+// Not more than packets that come meanwhile can wait for: a window may become durable at once. The next poll goes on.
 void Node::drain() {
-  for (bool more = true; more;) {
+  constexpr std::size_t effects_max = 16;
+  is_drained_ = false;
+  for (std::size_t count = 0; !is_drained_ && count < effects_max;) {
     effects_.clear();
     grant(effects_);
-    more = engine_.pump(effects_);
+    is_drained_ = !engine_.pump(effects_);
+    count += effects_.sends.size() + effects_.commits.size();
     carry_out();
   }
 }

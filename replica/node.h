@@ -4,7 +4,7 @@
 //   1. ports      bounded bursts -> gateway -> engine.on_message / intake
 //   2. journal    completions -> engine.on_durable, finished reads
 //   3. time       one tick
-//   4. intake     what this poll brought becomes one slot; then the engine is pumped until it is drained, its effects carried out
+//   4. intake     what this poll brought becomes one slot; then the engine is pumped, its effects carried out
 //   5. upkeep     pages of the index, checkpoints, trims, repairs: what the journal needs and nobody waits for
 //   6. (the caller) flush: packets leave; submit: one system call for the disk. In a box: poll and flush each node, then submit
 //   all
@@ -311,6 +311,7 @@ class Node {
   std::optional<Room> room_;        // in the journal; to be looked at again once something was staged, or completed, or submitted
   bool has_turned_ = false;         // since the last submit
   bool wants_turn_ = false;         // for what this poll brought
+  bool is_drained_ = true;          // nothing of the engine's waits to be carried out
   bool is_at_leisure_ = false;      // nobody waits for the disk because of what is being carried out
   bool disk_is_awaited_ = false;    // something was staged that somebody waits for, and the device was not asked for it yet
   std::uint64_t staged_us_ = 0;     // when the first record was staged that the device was not asked for
