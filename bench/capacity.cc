@@ -17,10 +17,11 @@ namespace {
 std::uint64_t wanted(const Options& options) {
   const auto crowd = static_cast<double>(options.in_flight * options.clients);
   const double blocks = options.diskless() ? std::max(40'000.0, 170'000 / (1 + crowd / 16)) : 16'000;  // a second
-  const double entries_closed = std::min(options.diskless() ? 4e6 : 2.3e6, blocks * crowd);
+  const double entries_closed = std::min(options.diskless() ? 10e6 : 2.5e6, blocks * crowd);
   const double entries = options.rate == 0 ? entries_closed : std::min(entries_closed, static_cast<double>(options.rate));
   const auto entry_bytes = static_cast<double>(options.payload_bytes + wire::entry_header_bytes);
-  const double bytes = std::min(blocks, entries) * storage::device_block_bytes + std::min(entries * entry_bytes, 800e6);
+  const double bytes = std::min(blocks, entries) * storage::device_block_bytes +
+                       std::min(entries * entry_bytes, options.diskless() ? 1600e6 : 800e6);
   return (64ULL << 20) + static_cast<std::uint64_t>(bytes * seconds_of_load(options));
 }
 

@@ -107,6 +107,12 @@ Result<> Link::End::renew() {
   return {};
 }
 
+std::uint64_t Link::in_flight() const {
+  std::uint64_t count = 0;
+  for (const auto& end : ends_) count += end->taken - end->finished;
+  return count;
+}
+
 Result<Health> Link::health() {
   Health health = Health::good;
   for (const auto& end : ends_) {

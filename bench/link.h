@@ -60,6 +60,8 @@ class Link final : public Appender {
   [[nodiscard]] std::span<const client::Peer> peers() const { return session().leader().peers(); }
   // The replica that led when it was last heard.
   [[nodiscard]] const client::Peer& leader() const { return session().leader().target(); }
+  // Appends that were taken and did not end yet.
+  [[nodiscard]] std::uint64_t in_flight() const;
   [[nodiscard]] std::uint64_t entries_written() const { return written_.entries(); }
   // Calls to given replicas, beside the sessions' own, and numbers for them.
   [[nodiscard]] std::span<client::Call> calls() { return calls_; }

@@ -21,7 +21,7 @@ constexpr std::uint64_t commit_wait_us = 5'000'000;  // for what was answered ea
 constexpr double warmup_seconds_least = 0.5;
 constexpr double warmup_seconds_most = 5;
 constexpr double stage_seconds = 1;
-constexpr std::uint64_t room_wait_us = 2'000'000;
+constexpr std::uint64_t room_wait_us = 10'000'000;
 
 constexpr std::string_view unsettled = "the rate had not settled when the warm-up ended";
 
@@ -192,9 +192,13 @@ Result<> Loads::trim(std::uint64_t wait_us) {
   if (!tail) return std::unexpected(tail.error());
   if (auto trimmed = link_.trim(*tail, leader_wait_us); !trimmed) return trimmed;
   const std::uint64_t deadline_us = dataplane::now_us() + wait_us;
-  while (!is_roomy() && dataplane::now_us() < deadline_us) {
-    for (const std::uint64_t next_us = dataplane::now_us() + 10'000; dataplane::now_us() < next_us;)
+  std::array<Finished, 64> late;  // what a load on a full journal did not wait for: the next one must not take it for its own
+  while ((!is_roomy() || link_.in_flight() > 0) && dataplane::now_us() < deadline_us) {
+    for (const std::uint64_t next_us = dataplane::now_us() + 10'000; dataplane::now_us() < next_us;) {
       link_.turn(dataplane::now_ns());
+      while (link_.take_finished(late) > 0) {
+      }
+    }
   }
   return {};
 }

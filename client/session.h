@@ -112,7 +112,7 @@ class Session {
   [[nodiscard]] EndReason end_reason() const { return end_; }
   // Of a session that ended with `lost`: the first entry that is lost, though it was answered early.
   [[nodiscard]] Sequence lost_from() const { return lost_from_; }
-  // The last refusal of an append or of the session: why a deadline passed.
+  // The last refusal of an append or of the session, if nothing was answered since: why a deadline passed.
   [[nodiscard]] std::optional<wire::RefusalReason> refusal() const { return refusal_; }
   // Needs ended() and an empty window.
   void reopen();

@@ -35,6 +35,7 @@ void Session::on_appended(const dataplane::Message& message, std::uint64_t now_u
   if (!window_.answer(*appended, ballot)) return;
   const std::size_t finished = before - window_.ranges();
   if (finished == 0) return;
+  refusal_.reset();
   timeouts_ = 0;
   busy_pause_us_ = 0;
   widen(finished);

@@ -263,6 +263,21 @@ TEST(Session, DeadlineWithFullJournalsMeansNotAppended) {
   world.expect_one_story();
 }
 
+// Whoever asks why nothing is answered must not be told what was true once (the second load of a bench on a journal that was full
+// ended before it began).
+TEST(Session, ForgetsARefusalWhenThereIsRoomAgain) {
+  World world({});
+  append_all(world, 100);
+  ASSERT_TRUE(world.run_until_finished());
+  world.cluster.script.no_space = true;
+  append_all(world, 100);
+  ASSERT_TRUE(world.run_until([&] { return world.session.refusal() == wire::RefusalReason::no_space; }));
+  world.cluster.script.no_space = false;
+  ASSERT_TRUE(world.run_until_finished());
+  EXPECT_FALSE(world.session.refusal().has_value());
+  world.expect_one_story();
+}
+
 TEST(Session, DeadlineBeforeAnySessionMeansNotAppended) {
   WorldOptions options;
   options.session.append_timeout_us = 300'000;
