@@ -26,7 +26,7 @@ inline constexpr std::size_t clients_max = 64;
 // The way to a cluster: our ports, and its replicas behind them.
 struct Ways {
   std::string cluster;
-  GroupId group = {};
+  GroupId group;
   std::vector<dataplane::PortRef> ports;
   std::vector<client::Peer> peers;
 };

@@ -193,12 +193,16 @@ Result<std::uint16_t> attach_ethdev(const DpdkPortOptions& options) {
   return ethdev;
 }
 
+namespace {
+
 // The memif driver shakes hands with its peer on DPDK's interrupt thread, and keeps nobody else from freeing its messages
 // meanwhile (DPDK 22.11, memif_disconnect; seen as a segfault of a client that joined again while its server answered). So
 // whatever stops such a device runs on that thread.
-static void on_interrupt_thread(void (*what)(void*), void* argument) {
+void on_interrupt_thread(void (*what)(void*), void* argument) {
   if (rte_eal_alarm_set(1, what, argument) != 0) what(argument);  // no memory: the better of two risks
 }
+
+}  // namespace
 
 void DpdkPort::Ethdev::restart() {
   is_restarting_.store(true, std::memory_order_relaxed);

@@ -36,6 +36,7 @@ NICS = {
     "vmxnet3": ("vmxnet3", 1, 9000, None),
     "virtio": (VIRTIO, 1, 9000, None),
     "virtio-2-queues": (RSS, 2, 1500, None),
+    "virtio-2-queues-jumbo": (RSS, 2, 9000, None),
     "virtio-4-queues": (RSS, 4, 1500, None),
     "virtio-no-rss": (VIRTIO + ",mq=on,vectors=12", 2, 1500, "this device has no RSS that spreads UDP packets over 2 queues"),
 }
