@@ -4,7 +4,7 @@
 // I/O, no clock, no threads and no heap after construction, and may be copied at any point between calls.
 //
 // How a caller drives it:
-//   - clear Effects before each call; carry them out after it; then call pump until it returns false.
+//   - clear Effects before each call; carry them out after it; then pump until it returns false, now or behind later calls.
 //   - before each call, say in Effects how many records can be staged now (votes_max, controls_max); the engine stays within.
 //   - a message that holds a record comes with a handle of its body, which the engine then owns, until it says `release`. Ask
 //     wants_body first: where it says no, hand over no_body and save the copy.

@@ -88,7 +88,7 @@ void Cluster::step(std::size_t place, const std::function<void(Engine&)>& call) 
   carry_out(place);
   for (bool more = true; more && !oracle_.failed();) {
     effects_.clear();
-    more = member.engine->pump(effects_);
+    more = member.engine->pump(effects_) && !prng_.chance(world.pause_per_mille, 1000);
     carry_out(place);
   }
   member.engine->check_now();

@@ -40,6 +40,7 @@ struct World {
   std::uint64_t repeat_per_mille = 0;
   std::uint64_t late_per_mille = 0;     // delayed by up to late_us_max instead
   std::uint64_t no_room_per_mille = 0;  // the body pool is full when a record comes
+  std::uint64_t pause_per_mille = 0;    // what is left to be pumped waits for the next call
   std::uint64_t delay_us_min = 50;
   std::uint64_t delay_us_max = 300;
   std::uint64_t late_us_max = 100'000;

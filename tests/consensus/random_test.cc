@@ -35,6 +35,7 @@ World world_of(Prng& prng) {
   if (prng.chance(1, 2)) world.repeat_per_mille = prng.between(0, 300);
   if (prng.chance(1, 2)) world.late_per_mille = prng.between(0, 300);
   if (prng.chance(1, 4)) world.no_room_per_mille = prng.between(0, 300);
+  if (prng.chance(1, 2)) world.pause_per_mille = prng.between(0, 600);
   if (prng.chance(1, 3)) world.delay_us_max = prng.between(300, 30'000);
   if (prng.chance(1, 3)) world.disk_us_max = prng.between(1'000, 50'000);
   return world;
