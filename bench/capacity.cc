@@ -35,7 +35,8 @@ std::uint64_t journal_bytes(const Options& options, const Directory* directory) 
     struct sysinfo info{};
     if (::sysinfo(&info) == 0) available = (info.freeram + info.bufferram) * info.mem_unit;
   }
-  return std::min(wanted(options), available / 10 * 8 / options.replicas);
+  const std::uint64_t bytes = options.capacity_bytes != 0 ? options.capacity_bytes : wanted(options);
+  return std::min(bytes, available / 10 * 8 / options.replicas);
 }
 
 }  // namespace synod::bench

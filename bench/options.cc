@@ -16,6 +16,7 @@ namespace {
 constexpr std::size_t in_flight_throughput = 1024;
 constexpr std::size_t replicas_max_box = 5;  // DPDK takes 32 ports a process
 constexpr double seconds_max = 3600;
+constexpr std::uint64_t capacity_min = 32ULL << 20;
 constexpr std::uint64_t rate_max = 50'000'000;  // no port here carries more
 
 }  // namespace
@@ -69,6 +70,9 @@ Result<> check_load(const Options& options) {
   if (options.poisson && options.rate == 0) return fail("--poisson needs a --rate: arrivals of a closed loop follow the answers");
   if (options.ladder && (options.rate > 0 || options.measure != Measure::latency)) {
     return fail("--ladder belongs to 'bench latency' without --rate: it finds the rates itself");
+  }
+  if (options.capacity_bytes != 0 && (options.where == Where::cluster || options.capacity_bytes < capacity_min)) {
+    return fail(fmt::format("--capacity needs --box or --processes, and at least {} MiB", capacity_min >> 20));
   }
   if (options.group > 0 && options.where != Where::cluster) return fail("--group needs --cluster: others have one group");
   if (options.kill_leader && options.where != Where::processes) {

@@ -46,7 +46,8 @@ struct Options {
   bool kill_leader = false;  // in the middle of the load
   double seconds = 5;        // of each load
   bool verify = true;
-  std::uint64_t seed = 1;  // of random arrivals
+  std::uint64_t capacity_bytes = 0;  // of each journal that is made; 0: what all loads may need
+  std::uint64_t seed = 1;            // of random arrivals
 
   // Of options that complete() has let through.
   [[nodiscard]] wire::AckLevel ack_level() const { return *wire::ack_level_of(ack); }

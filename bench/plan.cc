@@ -62,6 +62,7 @@ constexpr std::array keys{
     Key{"rate", "a number a second", [](Options& o, const std::string& v) { return set_number(o.rate, v); }},
     Key{"poisson", "true or false", [](Options& o, const std::string& v) { return set_flag(o.poisson, v); }},
     Key{"ladder", "true or false", [](Options& o, const std::string& v) { return set_flag(o.ladder, v); }},
+    Key{"capacity", "a number of bytes", [](Options& o, const std::string& v) { return set_number(o.capacity_bytes, v); }},
     Key{"seconds", "a number", [](Options& o, const std::string& v) { return set_number(o.seconds, v); }},
     Key{"verify", "true or false", [](Options& o, const std::string& v) { return set_flag(o.verify, v); }},
 };

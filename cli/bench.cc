@@ -49,6 +49,10 @@ void Bench::add_to(CLI::App& command) {
   command.add_option("--cluster-name", options.cluster, "the cluster's name, as given to format")->capture_default_str();
   command.add_option("--data", options.data,
                      "an empty directory for journals, or 'memory' (default: a temporary directory on a disk)");
+  command
+      .add_option("--capacity", options.capacity_bytes,
+                  "size of each journal that is made, e.g. 1GiB (default: what the load may need)")
+      ->transform(CLI::AsSizeValue(false));
   command.add_option("--ack", options.ack, "when an append is answered: memory, leader, one, quorum or all")
       ->capture_default_str();
   command.add_option("--payload", options.payload_bytes, "bytes of one entry")->capture_default_str();

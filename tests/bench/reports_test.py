@@ -65,6 +65,15 @@ class Reports(unittest.TestCase):
         self.assertRegex(table[1], "^port pair  ")
         self.assertRegex(table[2], "^port udp   ")
 
+    def test_a_journal_that_is_full_ends_a_load_and_not_the_run(self):
+        """What was in flight then belongs to no later load: the one that measures stages is whole, and all is read back."""
+        done = run("bench", "throughput", "--data", "memory", "--capacity", "256MiB", "--rate", "150000", "--seconds", "8", "--format", "json")
+        self.assertEqual(done.returncode, 0, done.stderr + done.stdout[:2000])
+        report = json.loads(done.stdout)
+        self.assertTrue(any("the journal was full after" in note for note in report["notes"]), report["notes"])
+        self.assertEqual((report["cut_short"], report["verified"]), (None, True))
+        self.assertTrue(report["stages"])
+
     def test_a_port_that_is_not_possible_is_refused(self):
         self.assert_refused(run(*RUN, "--port", "carrier-pigeon"), "carrier-pigeon", "af_packet")
         workload = self.write("w.toml", 'where = "processes"\nport = "udp"\n')
