@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <numeric>
+#include <vector>
 
 #include "tests/replica/clients.h"
 #include "wire/packet.h"
@@ -214,6 +216,36 @@ TEST_F(Levels, all_ends_at_the_deadline_if_a_member_stays_down) {
   ASSERT_TRUE(world_.run_until([&] { return impatient.is_idle(); }));
   EXPECT_EQ(impatient.appends().back().outcome, Outcome::unknown);
   EXPECT_EQ(impatient.last_end(), EndReason::deadline);
+}
+
+// What a slow disk makes durable at once is said in many turns: else all that comes meanwhile would wait for it.
+TEST(Turns, are_short_also_where_many_slots_become_durable_at_once) {
+  constexpr std::size_t votes_wanted = 300;
+  constexpr std::size_t votes_max = 48;  // the bound of Node::drain, and what one call of the engine may put on top
+  World world({.window_slots = 256, .block_bytes_target = 64U << 10, .writes_in_flight = 1});
+  Client& client = world.add_client();
+  ASSERT_TRUE(world.run_until([&] { return world.cluster.leader().has_value() && world.cluster.has_settled(); }));
+  world.append_and_wait(client, "opens the session");
+  const std::size_t follower = (*world.cluster.leader() + 1) % world.cluster.size();
+  for (std::size_t place = 0; place < world.cluster.size(); ++place) {
+    world.cluster.disk(place).conduct = {.latency_us_min = 20'000, .latency_us_max = 20'000};
+  }
+  const auto writes = [&] { return world.cluster.node(follower).journal().counters().blocks_written; };
+  const std::uint64_t writes_before = writes();
+  std::vector<std::size_t> votes;  // of the follower, turn by turn
+  world.cluster.network.on_sent = [&](dataplane::Endpoint from, dataplane::Endpoint, Bytes packet) {
+    const auto view = wire::decode_packet(packet);
+    const bool is_vote = view && view->header.type == wire::MessageType::accepted;
+    if (is_vote && from == Cluster::endpoint_of(follower)) ++votes.back();
+  };
+  const auto total = [&] { return std::accumulate(votes.begin(), votes.end(), std::size_t{0}); };
+  for (votes.push_back(0); total() < votes_wanted && votes.size() < 5'000; votes.push_back(0)) {
+    (void)client.append("memory", AckLevel::memory);
+    world.step();
+  }
+  ASSERT_GE(total(), votes_wanted);
+  EXPECT_GT(total() / (writes() - writes_before), votes_max) << "many became durable at once, or this shows nothing";
+  EXPECT_LE(std::ranges::max(votes), votes_max);
 }
 
 }  // namespace
