@@ -28,10 +28,14 @@ Result<std::unique_ptr<Target>> start(const TargetOptions& options) {
 Result<> measure_cluster(Report& report, const CpuLayout& cpu, const Directory* directory, Watch& watch) {
   const Options& options = report.options;
   watch.stage = Stage::formatting;
+  const std::uint64_t capacity_bytes = journal_bytes(options, directory);
+  if (capacity_bytes < options.capacity_bytes) {
+    return fail(fmt::format("--capacity: there is room for {} MiB a replica: choose no more", capacity_bytes >> 20));
+  }
   const TargetOptions target_options{.options = options,
                                      .cpu = cpu,
                                      .directory = directory == nullptr ? "" : directory->path(),
-                                     .capacity_bytes = journal_bytes(options, directory)};
+                                     .capacity_bytes = capacity_bytes};
   auto target = start(target_options);
   if (!target) return std::unexpected(target.error());
   report.port = (*target)->port();

@@ -74,7 +74,8 @@ DpdkPort::DpdkPort(std::shared_ptr<Ethdev> device, std::uint16_t queue, const Dp
       pool_(pool.get()),
       device_(options.device),
       mac_(setup.mac),
-      writer_(setup.mac, options.local, setup.checksum) {}
+      writer_(setup.mac, options.local, setup.checksum),
+      shares_bodies_(setup.shares_bodies) {}
 
 DpdkPort::~DpdkPort() {
   give_back(std::span(received_).first(received_count_));
@@ -217,16 +218,41 @@ void DpdkPort::send(Endpoint to, std::size_t bytes) {
   const Mac* const destination = next_hop(to.address);
   if (destination == nullptr) [[unlikely]] {
     ++counters_.send_dropped;  // the buffer stays reserved for the next packet
+    last_ = nullptr;
     return;
   }
+  rte_mbuf* const buffer = take_reserved(*destination, to, bytes, {});
+  last_ = buffer;
+  queue(buffer);
+}
+
+bool DpdkPort::send_sharing(Endpoint to, std::size_t bytes) {
+  CHECK(reserved_ != nullptr);
+  const std::size_t own_bytes = frame_header_bytes + bytes;
+  const auto can_share = [&] { return last_ != nullptr && last_->data_len >= own_bytes + shared_bytes_min; };
+  if (!shares_bodies_ || !can_share() || bytes % 2 != 0) return false;
+  const Mac* const destination = next_hop(to.address);
+  if (destination == nullptr || !can_share()) return false;  // who asks for a neighbour flushes
+  rte_mbuf* const shared = take_buffer(pool_);
+  if (shared == nullptr) return false;
+  rte_pktmbuf_attach(shared, last_);
+  rte_pktmbuf_adj(shared, static_cast<std::uint16_t>(own_bytes));
+  rte_mbuf* const buffer = take_reserved(*destination, to, bytes, {data_of(shared), shared->data_len});
+  buffer->pkt_len += shared->data_len;
+  buffer->nb_segs = 2;
+  buffer->next = shared;
+  queue(buffer);
+  return true;
+}
+
+rte_mbuf* DpdkPort::take_reserved(const Mac& destination, Endpoint to, std::size_t bytes, Bytes tail) {
   if (hears_hangup_) {
     has_sent_ = true;
     peer_ = to;
   }
-  rte_mbuf* const buffer = reserved_;
-  reserved_ = nullptr;
+  rte_mbuf* const buffer = std::exchange(reserved_, nullptr);
   const std::size_t frame_bytes = frame_header_bytes + bytes;
-  writer_.write(MutableBytes(data_of(buffer), frame_bytes), *destination, to);
+  writer_.write(MutableBytes(data_of(buffer), frame_bytes), destination, to, tail);
   buffer->data_len = static_cast<std::uint16_t>(frame_bytes);
   buffer->pkt_len = static_cast<std::uint32_t>(frame_bytes);
   if (transmit_flags_ != 0) {
@@ -235,7 +261,7 @@ void DpdkPort::send(Endpoint to, std::size_t bytes) {
     buffer->l2_len = ethernet_header_bytes;
     buffer->l3_len = 20;
   }
-  queue(buffer);
+  return buffer;
 }
 
 void DpdkPort::queue(rte_mbuf* buffer) {
@@ -253,6 +279,7 @@ void DpdkPort::flush() {
     give_back(std::span(queued_).subspan(sent, count - sent));
   }
   queued_count_ = 0;
+  last_ = nullptr;
 }
 
 }  // namespace synod::dataplane

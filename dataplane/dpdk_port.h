@@ -2,11 +2,12 @@
 //
 // The EAL runs (dataplane/eal.h). `open` may block (a virtio-user server waits for its peer): do that on a control thread and
 // hand the finished port to the polling thread (dataplane/attach.h). Afterwards: one thread, no heap, no system call of ours.
-// Sent buffers belong to the device, and on a ring link to the receiver: they are never touched again; received ones are never
-// written. A link that goes down loses packets, counted, until it is up again; that of a memif client is asked for again.
-// A NIC may carry several ports, a queue each, that threads of their own poll (open_queues): RSS brings each what goes to its UDP
-// port (dataplane/steering.h). They share the NIC's address, and what ARP answers, which comes to one queue: that one passes it
-// on. On a network the port has an address of its own, which the kernel's interface beneath it (af_packet, af_xdp) must not have.
+// Sent buffers belong to the device, and on a ring link to the receiver: they are never written again; received ones are never
+// written. On a NIC with jumbo packets what goes to several peers is one buffer, the second segment of a packet to each. A link
+// that goes down loses packets, counted, until it is up again; that of a memif client is asked for again. A NIC may carry several
+// ports, a queue each, that threads of their own poll (open_queues): RSS brings each what goes to its UDP port
+// (dataplane/steering.h). They share the NIC's address, and what ARP answers, which comes to one queue: that one passes it on. On
+// a network the port has an address of its own, which the kernel's interface beneath it (af_packet, af_xdp) must not have.
 #pragma once
 
 #include <array>
@@ -57,6 +58,9 @@ struct DpdkPortOptions {
   std::size_t mtu = mtu_ethernet;  // up to mtu_jumbo where the device takes it
   // Nobody but one peer at the other end: no ARP, no UDP checksum. Unset: true for vhost, memif and ring devices.
   std::optional<bool> point_to_point;
+  // Packets to several peers share one body, as their second segment, where the device gathers segments and packets are jumbo.
+  // Unset: if the device completes UDP checksums as well; a port that has to read the body for each gains nothing.
+  std::optional<bool> share_bodies;
   std::size_t packets = 4096;        // buffers of each port, if it makes a pool of its own
   std::uint16_t descriptors = 1024;  // of each queue; the device may choose fewer
 };
@@ -91,6 +95,7 @@ class DpdkPort {
   std::size_t receive(std::span<Packet> out);
   MutableBytes reserve();
   void send(Endpoint to, std::size_t bytes);
+  bool send_sharing(Endpoint to, std::size_t bytes);
   void flush();
   [[nodiscard]] std::size_t payload_bytes_max() const { return payload_bytes_max_; }
   [[nodiscard]] std::size_t waiting_max() const { return waiting_max_; }
@@ -120,6 +125,8 @@ class DpdkPort {
   // Queues a frame that was built here, outside the reserve and send of the layer above.
   template <class Write>
   void send_frame(std::size_t bytes_max, Write write);
+  // What is left to do for a packet in the reserved buffer, whose payload's first bytes are there and whose others in `tail`.
+  rte_mbuf* take_reserved(const Mac& destination, Endpoint to, std::size_t bytes, Bytes tail);
   void queue(rte_mbuf* buffer);
 
   std::size_t look_at_link(std::span<Packet> out);
@@ -149,7 +156,9 @@ class DpdkPort {
   Neighbours neighbours_;
   PortCounters counters_;
   std::array<std::uint64_t, static_cast<std::size_t>(FrameFault::count_)> faults_{};
+  bool shares_bodies_;
   rte_mbuf* reserved_ = nullptr;
+  rte_mbuf* last_ = nullptr;  // of queued_, the last one of a single segment; null if it did not go that way
   std::size_t received_count_ = 0;
   std::size_t queued_count_ = 0;
   std::array<rte_mbuf*, burst_packets_max> received_{};  // freed at the next receive

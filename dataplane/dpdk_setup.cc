@@ -43,6 +43,13 @@ bool is_point_to_point(const DpdkPortOptions& options) {
   return options.point_to_point.value_or(only_one_peer(options.device));
 }
 
+bool shares_bodies(const DpdkPortOptions& options, const rte_eth_dev_info& info) {
+  constexpr std::uint64_t useful = RTE_ETH_TX_OFFLOAD_MULTI_SEGS | RTE_ETH_TX_OFFLOAD_UDP_CKSUM;
+  const bool can = (info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0 && !is_point_to_point(options) &&
+                   options.mtu > shared_bytes_min + ip_udp_header_bytes;
+  return can && options.share_bodies.value_or((info.tx_offload_capa & useful) == useful);
+}
+
 rte_eth_conf configuration_for(const DpdkPortOptions& options, const rte_eth_dev_info& info) {
   rte_eth_conf configuration{};
   if (options.mtu != mtu_ethernet && info.max_mtu >= options.mtu && info.max_mtu != UINT16_MAX) {
@@ -52,8 +59,9 @@ rte_eth_conf configuration_for(const DpdkPortOptions& options, const rte_eth_dev
   // then pauses the queues by itself.
   const bool reports_link = (*info.dev_flags & RTE_ETH_DEV_INTR_LSC) != 0;
   if (reports_link && options.device.starts_with("net_virtio_user")) configuration.intr_conf.lsc = 1;
-  // Every packet of a port is from its one pool and has one owner, which is what the fast free asks for.
-  configuration.txmode.offloads = info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
+  // Else every packet of a port is from its one pool and has one owner, which is what the fast free asks for.
+  configuration.txmode.offloads =
+      info.tx_offload_capa & (shares_bodies(options, info) ? RTE_ETH_TX_OFFLOAD_MULTI_SEGS : RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE);
   if (is_point_to_point(options)) return configuration;
   constexpr std::uint64_t wanted_receive = RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM;
   configuration.rxmode.offloads = info.rx_offload_capa & wanted_receive;
@@ -299,6 +307,7 @@ Result<std::vector<std::unique_ptr<DpdkPort>>> DpdkPort::start(const std::shared
   setup.receive_descriptors = *receive_descriptors;
   std::copy_n(mac.addr_bytes, setup.mac.size(), setup.mac.begin());
   setup.point_to_point = is_point_to_point(options);
+  setup.shares_bodies = shares_bodies(options, info);
   if (setup.point_to_point) {
     setup.hears_hangup = hears_hangup(options.device);
     setup.connects = device->is_memif && options.device.find("role=client") != std::string::npos;

@@ -10,6 +10,9 @@
 
 namespace synod::dataplane {
 
+// From how many bytes on a segment that packets share is cheaper than a copy in each (messenger_bench, send_to_each_nic).
+inline constexpr std::size_t shared_bytes_min = 4096;
+
 // A device that runs, and what its ports share. They end before it does.
 struct DpdkPort::Ethdev {
   explicit Ethdev(std::uint16_t ethdev) : number(ethdev) {}
@@ -45,6 +48,7 @@ struct DpdkPort::Setup {
   bool connects = false;      // and only we can bring it up again
   UdpChecksum checksum = UdpChecksum::software;
   std::uint64_t transmit_flags = 0;
+  bool shares_bodies = false;  // packets of two segments, the second in several of them
   std::uint16_t receive_descriptors = 0;
 };
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/check.h"
+
 namespace synod::dataplane {
 
 namespace {
@@ -101,9 +103,10 @@ FrameWriter::FrameWriter(const Mac& source, Endpoint local, UdpChecksum checksum
   ip_sum_ = sum_of(frame.subspan(ip_at, 20));
 }
 
-void FrameWriter::write(MutableBytes frame, const Mac& destination, Endpoint to) const {
-  const auto ip_bytes = static_cast<std::uint32_t>(frame.size() - ip_at);
-  const auto udp_bytes = static_cast<std::uint32_t>(frame.size() - udp_at);
+void FrameWriter::write(MutableBytes frame, const Mac& destination, Endpoint to, Bytes tail) const {
+  CHECK(tail.empty() || frame.size() % 2 == 0);
+  const auto ip_bytes = static_cast<std::uint32_t>(frame.size() + tail.size() - ip_at);
+  const auto udp_bytes = static_cast<std::uint32_t>(frame.size() + tail.size() - udp_at);
   copy(frame, headers_);
   put_mac(frame, 0, destination);
   put_u16(frame, 16, ip_bytes);
@@ -117,7 +120,7 @@ void FrameWriter::write(MutableBytes frame, const Mac& destination, Endpoint to)
     put_u16(frame, 40, fold(pseudo));
     return;
   }
-  const std::uint16_t checksum = checksum_of(pseudo + sum_of(frame.subspan(udp_at)));
+  const std::uint16_t checksum = checksum_of(pseudo + sum_of(frame.subspan(udp_at)) + sum_of(tail));
   put_u16(frame, 40, checksum == 0 ? 0xFFFF : checksum);  // zero would say "none"
 }
 

@@ -35,8 +35,9 @@ class FrameWriter {
   FrameWriter() = default;
   FrameWriter(const Mac& source, Endpoint local, UdpChecksum checksum);
 
-  // `frame` is the headers' room and the payload behind it, which is there already.
-  void write(MutableBytes frame, const Mac& destination, Endpoint to) const;
+  // `frame` is the headers' room and the payload behind it, which is there already; the payload may end in a buffer of its own,
+  // `tail`. Then what lies in `frame` is of an even length.
+  void write(MutableBytes frame, const Mac& destination, Endpoint to, Bytes tail = {}) const;
 
  private:
   std::array<std::byte, frame_header_bytes> headers_{};

@@ -1,6 +1,7 @@
 #include "dataplane/messenger.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "base/crc32c.h"
 #include "wire/limits.h"
@@ -12,15 +13,8 @@ namespace {
 constexpr std::size_t header_bytes = sizeof(wire::PacketHeader);
 constexpr std::size_t port_payload_bytes_min = header_bytes + (message_bytes_max + fragments_max - 1) / fragments_max;
 
-// Copies [from, from + to.size()) of head followed by body.
-void copy_piece(MutableBytes to, std::size_t from, Bytes head, Bytes body) {
-  if (from < head.size()) {
-    const Bytes part = head.subspan(from, std::min(to.size(), head.size() - from));
-    copy(to, part);
-    to = to.subspan(part.size());
-    from += part.size();
-  }
-  if (!to.empty()) copy(to, body.subspan(from - head.size(), to.size()));
+constexpr std::size_t pieces_of(std::size_t bytes, std::size_t piece_bytes) {
+  return std::max<std::size_t>(1, (bytes + piece_bytes - 1) / piece_bytes);
 }
 
 }  // namespace
@@ -50,11 +44,26 @@ std::size_t Messenger::ports() const {
 
 bool Messenger::send(const Route& to, const wire::PacketHeader& asked, Bytes head, Bytes body,
                      std::optional<Checksum> body_checksum) {
-  CHECK_LT(to.port, ports_.size());
+  const Destination destination{to, asked.destination};
+  return send_together({&destination, 1}, asked, head, body, body_checksum) == 1;
+}
+
+std::size_t Messenger::send_to_each(std::span<const Destination> to, const wire::PacketHeader& asked, Bytes head, Bytes body,
+                                    std::optional<Checksum> body_checksum) {
+  CHECK_LE(to.size(), destinations_max);
+  if (is_one_burst(to, head.size() + body.size())) return send_together(to, asked, head, body, body_checksum);
+  std::size_t reached = 0;
+  for (std::size_t i = 0; i < to.size(); ++i) reached += send_together(to.subspan(i, 1), asked, head, body, body_checksum);
+  return reached;
+}
+
+std::size_t Messenger::send_together(std::span<const Destination> to, const wire::PacketHeader& asked, Bytes head, Bytes body,
+                                     std::optional<Checksum> body_checksum) {
   const std::size_t bytes = head.size() + body.size();
   CHECK_LE(bytes, message_bytes_max);
-  PortEntry& port = ports_[to.port];
-  const std::size_t count = std::max<std::size_t>(1, (bytes + port.piece_bytes - 1) / port.piece_bytes);
+  CHECK_LT(to.front().route.port, ports_.size());
+  const std::size_t piece_bytes = ports_[to.front().route.port].piece_bytes;
+  const std::size_t count = pieces_of(bytes, piece_bytes);
   wire::PacketHeader header = asked;
   header.fragments = static_cast<std::uint16_t>(count);
   header.message_bytes = static_cast<std::uint32_t>(bytes);
@@ -66,34 +75,73 @@ bool Messenger::send(const Route& to, const wire::PacketHeader& asked, Bytes hea
   // A queue on the way that is shorter than the message would lose the same tail at every attempt; so each attempt begins at
   // another fragment. (The step is odd and near the golden section, which spreads the beginnings.)
   const std::uint64_t first = count == 1 ? 0 : (first_fragment_ += 0x9E3779B9) % count;
-  for (std::size_t i = 0; i < count; ++i) {
-    header.fragment = static_cast<std::uint16_t>(first + i < count ? first + i : first + i - count);
-    if (!send_piece(port, to.endpoint, header, head, body, body_checksum)) {
-      ++counters_.send_dropped;
-      return false;
-    }
+  Places left = (Places{1} << to.size()) - 1;
+  for (std::size_t i = 0; i < count && left != 0; ++i) {
+    const std::size_t fragment = first + i < count ? first + i : first + i - count;
+    const std::size_t from = fragment * piece_bytes;
+    const std::size_t until = std::min(from + piece_bytes, bytes);
+    const std::size_t head_from = std::min(from, head.size());
+    const std::size_t head_until = std::min(until, head.size());
+    const std::size_t body_from = from - head_from;
+    const Piece piece{head.subspan(head_from, head_until - head_from), body.subspan(body_from, until - head_until - body_from)};
+    header.fragment = static_cast<std::uint16_t>(fragment);
+    header.fragment_offset = static_cast<std::uint32_t>(from);
+    header.payload_checksum = body_checksum && count == 1 ? crc32c_joined(crc32c(head), body_checksum->value(), body.size())
+                                                          : crc32c(piece.body, crc32c(piece.head));
+    left = send_piece(to, left, header, piece);
   }
-  ++counters_.messages_sent;
-  return true;
+  const auto reached = static_cast<std::size_t>(std::popcount(left));
+  counters_.messages_sent += reached;
+  counters_.send_dropped += to.size() - reached;
+  return reached;
 }
 
-bool Messenger::send_piece(PortEntry& port, Endpoint to, wire::PacketHeader& header, Bytes head, Bytes body,
-                           std::optional<Checksum> body_checksum) {
-  const MutableBytes packet = port.ref.reserve();
+bool Messenger::is_one_burst(std::span<const Destination> to, std::size_t bytes) const {
+  if (to.empty()) return false;
+  const auto piece_bytes = [&](const Destination& destination) {
+    CHECK_LT(destination.route.port, ports_.size());
+    return ports_[destination.route.port].piece_bytes;
+  };
+  const std::size_t first = piece_bytes(to.front());
+  return pieces_of(bytes, first) * to.size() <= burst_packets_max &&
+         std::ranges::all_of(to, [&](const Destination& destination) { return piece_bytes(destination) == first; });
+}
+
+Messenger::Places Messenger::send_piece(std::span<const Destination> to, Places left, wire::PacketHeader& header,
+                                        const Piece& piece) {
+  // Of many packets to two, a second copy is cheaper than second segments (docs/BENCHMARKS.md).
+  const bool may_share = header.fragments == 1 || to.size() > 2;
+  Places sent = 0;
+  const auto has_sent = [&](std::uint8_t port) {
+    for (Places before = sent; before != 0; before &= before - 1) {
+      if (to[static_cast<std::size_t>(std::countr_zero(before))].route.port == port) return true;
+    }
+    return false;
+  };
+  for (; left != 0; left &= left - 1) {
+    const auto place = static_cast<std::size_t>(std::countr_zero(left));
+    const Route& route = to[place].route;
+    header.destination = to[place].replica;
+    // Sealed in place: wire::seal would copy the header twice, and a wide load of fields that were just stored one by one stalls.
+    header.header_checksum = 0;
+    header.header_checksum = crc32c(bytes_of(header));
+    if (send_packet(route, header, piece, may_share && has_sent(route.port))) sent |= Places{1} << place;
+  }
+  return sent;
+}
+
+bool Messenger::send_packet(const Route& to, const wire::PacketHeader& header, const Piece& piece, bool may_share) {
+  PortRef& port = ports_[to.port].ref;
+  const MutableBytes packet = port.reserve();
   if (packet.empty()) return false;
-  header.fragment_offset = static_cast<std::uint32_t>(header.fragment * port.piece_bytes);
-  const std::size_t length = std::min(port.piece_bytes, std::size_t{header.message_bytes} - header.fragment_offset);
-  const MutableBytes payload = packet.subspan(header_bytes, length);
-  copy_piece(payload, header.fragment_offset, head, body);
-  // Sealed in place: wire::seal would copy the header twice, and a wide load of fields that were just stored one by one stalls.
-  header.payload_checksum =
-      body_checksum && header.fragments == 1 ? crc32c_joined(crc32c(head), body_checksum->value(), body.size()) : crc32c(payload);
-  header.header_checksum = 0;
-  header.header_checksum = crc32c(bytes_of(header));
-  store(packet, header);
-  port.ref.send(to, header_bytes + length);
   has_sent_ = true;
   ++counters_.packets_sent;
+  const std::size_t own_bytes = header_bytes + piece.head.size();
+  store(packet, header);
+  copy(packet.subspan(header_bytes), piece.head);
+  if (may_share && port.send_sharing(to.endpoint, own_bytes)) return true;
+  copy(packet.subspan(own_bytes), piece.body);
+  port.send(to.endpoint, own_bytes + piece.body.size());
   return true;
 }
 
@@ -122,6 +170,7 @@ bool Messenger::accept_packet(std::uint8_t port, const Packet& packet) {
   if (header.fragments == 1) {
     message_.header = header;
     message_.payload = view->payload;
+    message_.checksum = Checksum(header.payload_checksum);
   } else {
     const auto piece = piece_bytes(header, view->payload);
     if (!piece) return drop(wire::PacketFault::bad_fragment), false;
@@ -130,6 +179,7 @@ bool Messenger::accept_packet(std::uint8_t port, const Packet& packet) {
     if (!whole) return false;
     message_.header = whole->header;
     message_.payload = whole->payload;
+    message_.checksum = whole->checksum;
   }
   ++counters_.messages_received;
   return true;

@@ -34,13 +34,16 @@ struct Route {
 struct Message {
   wire::PacketHeader header;  // validated; of the first packet
   Bytes payload;              // the whole message, valid while the handler runs
+  Checksum checksum;          // of the payload; each packet's was checked, so nobody needs to read it for this again
   Route from;
-
-  // Of the payload, if it came in one packet: it was checked.
-  [[nodiscard]] std::optional<Checksum> checksum() const {
-    return header.fragments == 1 ? std::optional(Checksum(header.payload_checksum)) : std::nullopt;
-  }
 };
+
+// One of those that a message goes to.
+struct Destination {
+  Route route;
+  ReplicaId replica;
+};
+inline constexpr std::size_t destinations_max = members_max;
 
 // What this process puts into every header it sends, and demands of every header it receives.
 struct LocalIdentity {
@@ -91,6 +94,13 @@ class Messenger {
   bool send(const Route& to, const wire::PacketHeader& asked, Bytes head, Bytes body = {},
             std::optional<Checksum> body_checksum = std::nullopt);
 
+  // The same to each of several, which makes a checksum of every byte once, and a copy once for all that one port reaches if the
+  // port can do that. `asked` names no destination. Returns how many it was sent to. Where packets differ in size, and where
+  // there are more of them than a burst, one receiver comes after the other: a port that has no room for all reaches the first
+  // ones.
+  std::size_t send_to_each(std::span<const Destination> to, const wire::PacketHeader& asked, Bytes head, Bytes body = {},
+                           std::optional<Checksum> body_checksum = std::nullopt);
+
   // Receives one burst from each port and calls handle(const Message&) for each message that is complete.
   // Returns the number of packets received. The handler may send and add ports, and must not poll.
   template <class Handler>
@@ -132,8 +142,24 @@ class Messenger {
 
   // Validates one packet; true if message_ is now a whole one.
   bool accept_packet(std::uint8_t port, const Packet& packet);
-  bool send_piece(PortEntry& port, Endpoint to, wire::PacketHeader& header, Bytes head, Bytes body,
-                  std::optional<Checksum> body_checksum);
+  // The part of a message that one packet carries.
+  struct Piece {
+    Bytes head;
+    Bytes body;
+  };
+  // A bit for each destination of a message.
+  using Places = std::uint32_t;
+  static_assert(destinations_max <= 32);
+
+  // To all of them packet by packet, each cut as the first one's port takes it.
+  std::size_t send_together(std::span<const Destination> to, const wire::PacketHeader& asked, Bytes head, Bytes body,
+                            std::optional<Checksum> body_checksum);
+  // Whether all get the same packets, and few of them.
+  [[nodiscard]] bool is_one_burst(std::span<const Destination> to, std::size_t bytes) const;
+  // To each of those that are left; returns for whom there was a buffer.
+  Places send_piece(std::span<const Destination> to, Places left, wire::PacketHeader& header, const Piece& piece);
+  // `may_share`: a packet of this port has the piece already.
+  bool send_packet(const Route& to, const wire::PacketHeader& header, const Piece& piece, bool may_share);
   void note_refusal(const Route& route);
   void drop(wire::PacketFault fault) { ++counters_.dropped[static_cast<std::size_t>(fault)]; }
 

@@ -2,17 +2,23 @@
 #include <algorithm>
 #include <atomic>
 #include <memory>
+#include <span>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <benchmark/benchmark.h>
+#include <rte_ethdev.h>
+#include <rte_mbuf.h>
 
+#include "base/crc32c.h"
 #include "base/per_entry.h"
 #include "dataplane/clock.h"
 #include "dataplane/eal.h"
 #include "dataplane/lcore.h"
 #include "dataplane/messenger.h"
 #include "dataplane/ring_link.h"
+#include "dataplane/udp_port.h"
 
 namespace synod::dataplane {
 namespace {
@@ -72,6 +78,161 @@ BENCHMARK(send_and_receive)
     ->Args({65536, 1500})
     ->Args({65536, 9000})
     ->Args({1 << 20, 9000});
+
+// A port whose packets share nothing: what send_to_each costs without.
+template <class Port>
+class CopyingPort {
+ public:
+  explicit CopyingPort(Port& port) : port_(port) {}
+  std::size_t receive(std::span<Packet> out) { return port_.receive(out); }
+  MutableBytes reserve() { return port_.reserve(); }
+  void send(Endpoint to, std::size_t bytes) { port_.send(to, bytes); }
+  void flush() { port_.flush(); }
+  [[nodiscard]] std::size_t payload_bytes_max() const { return port_.payload_bytes_max(); }
+  [[nodiscard]] std::size_t waiting_max() const { return port_.waiting_max(); }
+  [[nodiscard]] PortCounters counters() const { return port_.counters(); }
+
+ private:
+  Port& port_;
+};
+
+enum class Way : std::uint8_t {
+  one_by_one,  // a send for each
+  copied,      // send_to_each, a copy in each packet
+  shared,      // send_to_each, one copy of the body
+};
+
+// An accept of `bytes` to two or more followers. `flushed` does what the port needs behind each.
+template <class Port, class Flushed>
+void measure_send_to_each(benchmark::State& state, Port& port, std::span<const Destination> followers, Flushed flushed) {
+  const auto way = static_cast<Way>(state.range(2));
+  CopyingPort<Port> copying(port);
+  Messenger messenger(identity(1), {});
+  messenger.add_port(way == Way::shared ? PortRef(port) : PortRef(copying));
+  const std::vector<std::byte> head(32);
+  const std::vector<std::byte> body(static_cast<std::size_t>(state.range(0)));
+  const Checksum checksum(crc32c(body));
+  for (auto _ : state) {
+    if (way == Way::one_by_one) {
+      for (const Destination& to : followers) messenger.send(to.route, header_to(to.replica.value()), head, body, checksum);
+    } else {
+      messenger.send_to_each(followers, header_to(0), head, body, checksum);
+    }
+    messenger.flush();
+    flushed();
+  }
+  if (messenger.counters().send_dropped != 0) state.SkipWithError("no buffers");
+}
+
+// What the sender does on a NIC, and what freeing costs. Here it is a ring that brings back what is sent: packets stay in it as
+// long as in the descriptors of a NIC, so their buffers are no longer in the nearest cache when they are used again.
+class RingNic {
+ public:
+  static std::unique_ptr<RingNic> make(benchmark::State& state, std::size_t mtu) {
+    EalOptions eal;
+    eal.cores = all_cores;
+    if (const auto started = start_eal(eal); !started) return state.SkipWithError(started.error().text.c_str()), nullptr;
+    auto port =
+        DpdkPort::open({.device = "net_ring0", .local = endpoint_a, .mtu = mtu, .point_to_point = false, .share_bodies = true});
+    if (!port) return state.SkipWithError(port.error().text.c_str()), nullptr;
+    return std::unique_ptr<RingNic>(new RingNic(*std::move(port)));
+  }
+
+  ~RingNic() { give_back(0); }
+  RingNic(const RingNic&) = delete;
+  RingNic& operator=(const RingNic&) = delete;
+
+  [[nodiscard]] DpdkPort& port() { return *port_; }
+  // What was sent goes once there is more than a NIC has descriptors for; now and then the neighbours let hear of themselves.
+  void turn(std::span<const Destination> neighbours) {
+    if (turns_++ % 32 == 0) {
+      give_back(0);
+      for (const Destination& each : neighbours) hear_of(each.route.endpoint.address);
+    }
+    give_back(512);
+  }
+
+ private:
+  explicit RingNic(std::unique_ptr<DpdkPort> port) : port_(std::move(port)) {}
+
+  void hear_of(std::uint32_t neighbour) {
+    rte_mbuf* packet = rte_pktmbuf_alloc(port_->pool());
+    auto* const answer = reinterpret_cast<std::byte*>(rte_pktmbuf_append(packet, arp_frame_bytes));
+    write_arp_reply({answer, arp_frame_bytes}, {2, 0, 0, 0, 0, 2}, neighbour, Mac{}, endpoint_a.address);
+    (void)rte_eth_tx_burst(port_->ethdev(), 0, &packet, 1);
+    Packet nothing;
+    (void)port_->receive({&nothing, 1});
+  }
+  void give_back(std::size_t waiting_max) {
+    std::array<rte_mbuf*, burst_packets_max> gone{};
+    for (std::uint64_t waiting = port_->counters().sent - given_back_; waiting > waiting_max;) {
+      const std::uint16_t got = rte_eth_rx_burst(port_->ethdev(), 0, gone.data(), static_cast<std::uint16_t>(gone.size()));
+      rte_pktmbuf_free_bulk(gone.data(), got);
+      waiting -= got;
+      given_back_ += got;
+    }
+  }
+
+  std::unique_ptr<DpdkPort> port_;
+  std::uint64_t given_back_ = 0;
+  std::uint64_t turns_ = 0;
+};
+
+std::vector<Destination> followers_at(std::span<const Endpoint> endpoints) {
+  std::vector<Destination> followers;
+  followers.reserve(endpoints.size());
+  for (const Endpoint& at : endpoints)
+    followers.push_back({{0, at}, ReplicaId(static_cast<std::uint16_t>(followers.size() + 2))});
+  return followers;
+}
+
+void send_to_each_nic(benchmark::State& state) {
+  const auto nic = RingNic::make(state, static_cast<std::size_t>(state.range(3)));
+  if (nic == nullptr) return;
+  std::vector<Endpoint> endpoints(static_cast<std::size_t>(state.range(1)), endpoint_b);
+  for (std::size_t i = 0; i < endpoints.size(); ++i) endpoints[i].address += static_cast<std::uint32_t>(i);
+  const std::vector<Destination> followers = followers_at(endpoints);
+  nic->turn(followers);
+  measure_send_to_each(state, nic->port(), followers, [&] { nic->turn(followers); });
+  if (nic->port().counters().send_dropped != 0) state.SkipWithError("packets were not sent");
+}
+
+// With what the kernel does: the followers' sockets take it and drop it.
+void send_to_each_udp(benchmark::State& state) {
+  const UdpOptions options{.payload_bytes_max = static_cast<std::size_t>(state.range(3)) - ip_udp_header_bytes};
+  auto port = UdpPort::open({0x7F000001, 0}, options);
+  if (!port) return state.SkipWithError(port.error().text.c_str());
+  std::vector<std::unique_ptr<UdpPort>> sockets(static_cast<std::size_t>(state.range(1)));
+  std::vector<Endpoint> endpoints;
+  endpoints.reserve(sockets.size());
+  for (auto& socket : sockets) {
+    auto follower = UdpPort::open({0x7F000001, 0}, options);
+    if (!follower) return state.SkipWithError(follower.error().text.c_str());
+    socket = *std::move(follower);
+    endpoints.push_back(socket->local());
+  }
+  const std::vector<Destination> followers = followers_at(endpoints);
+  std::array<Packet, burst_packets_max> packets;
+  measure_send_to_each(state, **port, followers, [&] {
+    for (const auto& socket : sockets) {
+      while (socket->receive(packets) > 0) {
+      }
+    }
+  });
+}
+
+template <int ways>
+void sizes(benchmark::internal::Benchmark* bench) {
+  bench->ArgNames({"bytes", "followers", "way", "mtu"});
+  for (const std::int64_t followers : {2, 4}) {
+    for (const auto& [bytes, mtu] : std::vector<std::pair<std::int64_t, std::int64_t>>{
+             {128, 1500}, {1300, 1500}, {2048, 9000}, {4200, 9000}, {8192, 9000}, {65536, 9000}}) {
+      for (std::int64_t way = 0; way < ways; ++way) bench->Args({bytes, followers, way, mtu});
+    }
+  }
+}
+BENCHMARK(send_to_each_nic)->Apply(sizes<3>);
+BENCHMARK(send_to_each_udp)->Apply(sizes<2>);  // whose packets share nothing
 
 // A poll that finds nothing.
 void empty_poll(benchmark::State& state) {

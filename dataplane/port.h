@@ -54,6 +54,10 @@ struct PortTable {
   MutableBytes (*reserve)(void* self);
   // Queues the buffer reserved last, `bytes` long. Flushes by itself when its burst is full.
   void (*send)(void* self, Endpoint to, std::size_t bytes);
+  // Queues the buffer reserved last, `bytes` long, and behind it what the packet queued before it has behind as many: the same
+  // body to another receiver, copied once. False, and nothing happened, if the port does not share them or that packet is gone
+  // already.
+  bool (*send_sharing)(void* self, Endpoint to, std::size_t bytes);
   // Transmits what was queued. What the device does not take is freed and counted, never retried here.
   void (*flush)(void* self);
   std::size_t (*payload_bytes_max)(const void* self);
@@ -62,7 +66,7 @@ struct PortTable {
   PortCounters (*counters)(const void* self);
 };
 
-// A non-owning reference to any type with those members.
+// A non-owning reference to any type with those members; whose packets share nothing need not have send_sharing.
 class PortRef {
  public:
   template <class Port>
@@ -72,6 +76,7 @@ class PortRef {
   [[nodiscard]] std::size_t receive(std::span<Packet> out) { return table_->receive(self_, out); }
   [[nodiscard]] MutableBytes reserve() { return table_->reserve(self_); }
   void send(Endpoint to, std::size_t bytes) { table_->send(self_, to, bytes); }
+  bool send_sharing(Endpoint to, std::size_t bytes) { return table_->send_sharing(self_, to, bytes); }
   void flush() { table_->flush(self_); }
   [[nodiscard]] std::size_t payload_bytes_max() const { return table_->payload_bytes_max(self_); }
   [[nodiscard]] std::size_t waiting_max() const { return table_->waiting_max(self_); }
@@ -83,6 +88,12 @@ class PortRef {
       [](void* self, std::span<Packet> out) { return static_cast<Port*>(self)->receive(out); },
       [](void* self) { return static_cast<Port*>(self)->reserve(); },
       [](void* self, Endpoint to, std::size_t bytes) { static_cast<Port*>(self)->send(to, bytes); },
+      [](void* self, Endpoint to, std::size_t bytes) {
+        if constexpr (requires(Port& port) { port.send_sharing(to, bytes); }) {
+          return static_cast<Port*>(self)->send_sharing(to, bytes);
+        }
+        return false;
+      },
       [](void* self) { static_cast<Port*>(self)->flush(); },
       [](const void* self) { return static_cast<const Port*>(self)->payload_bytes_max(); },
       [](const void* self) { return static_cast<const Port*>(self)->waiting_max(); },

@@ -1,8 +1,11 @@
 #include "dataplane/reassembler.h"
 
+#include <algorithm>
+
 #include <sys/mman.h>
 
 #include "base/check.h"
+#include "base/crc32c.h"
 #include "base/mutant.h"
 #include "wire/limits.h"
 
@@ -21,7 +24,9 @@ std::optional<std::uint32_t> piece_bytes(const wire::PacketHeader& header, Bytes
 }
 
 Reassembler::Reassembler(std::size_t messages_max, std::size_t messages_per_sender_max)
-    : unfinished_(messages_max), per_sender_max_(messages_per_sender_max), bytes_per_message_(align_up(message_bytes_max, 4096)) {
+    : unfinished_(messages_max),
+      per_sender_max_(messages_per_sender_max),
+      bytes_per_message_(align_up(message_bytes_max + fragments_max * sizeof(std::uint32_t), 4096)) {
   CHECK_GT(messages_max, 0U);
   CHECK_GT(messages_per_sender_max, 0U);
   void* mapping = ::mmap(nullptr, messages_max * bytes_per_message_, PROT_READ | PROT_WRITE,
@@ -49,10 +54,22 @@ std::optional<WholeMessage> Reassembler::add(const wire::PacketHeader& header, B
   message.touched = ++clock_;
   if (message.present.test(header.fragment)) return std::nullopt;
   message.present.set(header.fragment);
+  checksums_of(place)[header.fragment] = header.payload_checksum;
   copy(MutableBytes(memory_of(place), bytes_per_message_).subspan(header.fragment_offset), payload);
   if (--message.missing > 0) return std::nullopt;
   message.touched = 0;
-  return WholeMessage{message.first, Bytes(memory_of(place), identity.message_bytes)};
+  return WholeMessage{message.first, Bytes(memory_of(place), identity.message_bytes), joined_checksum(place)};
+}
+
+Checksum Reassembler::joined_checksum(std::size_t place) const {
+  const Identity& identity = unfinished_[place].identity;
+  const std::uint32_t* const checksums = checksums_of(place);
+  std::uint32_t joined = 0;
+  for (std::size_t piece = 0; piece < identity.fragments; ++piece) {
+    const std::size_t from = piece * identity.piece_bytes;
+    joined = crc32c_joined(joined, checksums[piece], std::min<std::size_t>(identity.piece_bytes, identity.message_bytes - from));
+  }
+  return Checksum(joined);
 }
 
 std::size_t Reassembler::find_or_start(const Identity& identity, const wire::PacketHeader& header) {

@@ -32,6 +32,7 @@ inline constexpr std::size_t fragments_max = 2048;
 struct WholeMessage {
   wire::PacketHeader header;  // of the fragment that came first
   Bytes payload;              // valid until the next add
+  Checksum checksum;          // of the payload: those of its pieces joined, nothing is read again
 };
 
 class Reassembler {
@@ -41,7 +42,7 @@ class Reassembler {
   Reassembler(const Reassembler&) = delete;
   Reassembler& operator=(const Reassembler&) = delete;
 
-  // `piece` is piece_bytes(header, payload).
+  // `piece` is piece_bytes(header, payload), header.payload_checksum that of `payload`.
   [[nodiscard]] std::optional<WholeMessage> add(const wire::PacketHeader& header, Bytes payload, std::uint32_t piece);
 
   [[nodiscard]] std::uint64_t evicted() const { return evicted_; }
@@ -70,7 +71,12 @@ class Reassembler {
 
   [[nodiscard]] std::size_t find_or_start(const Identity& identity, const wire::PacketHeader& header);
   [[nodiscard]] std::size_t place_for(const Identity& identity);
+  [[nodiscard]] Checksum joined_checksum(std::size_t place) const;
   [[nodiscard]] std::byte* memory_of(std::size_t place) const { return memory_ + place * bytes_per_message_; }
+  // Of its pieces, behind its bytes.
+  [[nodiscard]] std::uint32_t* checksums_of(std::size_t place) const {
+    return reinterpret_cast<std::uint32_t*>(memory_of(place + 1)) - fragments_max;
+  }
 
   std::vector<Unfinished> unfinished_;
   std::size_t per_sender_max_;

@@ -402,7 +402,7 @@ void Node::drain() {
 
 bool Node::on_peer(const dataplane::Message& message) {
   if (on_checkpoint_message(message)) return true;
-  const auto decoded = wire::decode_peer_message(message.header, message.payload, promise_slots_, message.checksum());
+  const auto decoded = wire::decode_peer_message(message.header, message.payload, promise_slots_, message.checksum);
   if (!decoded) {
     ++counters_.bad_messages;
     return false;

@@ -194,7 +194,8 @@ class Node {
   // node_effects.cc: carrying out what the engine asks for
   void carry_out();
   void persist(const consensus::Persist& record);
-  void send(const consensus::Send& message);
+  // To its receiver, and of those behind it to each that gets the same. Returns how many messages these are.
+  std::size_t send(std::span<const consensus::Send> messages);
   void commit(const consensus::Commit& slot);
   void change_leadership();
   [[nodiscard]] Slot durable_slot();

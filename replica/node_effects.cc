@@ -9,10 +9,25 @@
 
 namespace synod::replica {
 
+namespace {
+
+// Whether two messages differ in their receiver alone. It is accepts that go to several, and their bodies that cost something.
+bool is_alike(const consensus::Send& one, const consensus::Send& other) {
+  const auto* const accept = std::get_if<wire::Accept>(&one.payload);
+  const auto* const accept_of_other = std::get_if<wire::Accept>(&other.payload);
+  if (accept == nullptr || accept_of_other == nullptr) return false;
+  const wire::RecordHeader& record = accept->record.header;
+  const wire::RecordHeader& record_of_other = accept_of_other->record.header;
+  return record.slot == record_of_other.slot && record.ballot == record_of_other.ballot && one.body == other.body &&
+         one.ballot == other.ballot && one.commit == other.commit && one.probe == other.probe;
+}
+
+}  // namespace
+
 void Node::carry_out() {
   if (effects_.empty() && effects_.open_count_floor == 0) return;
   for (const consensus::Persist& record : effects_.persists) persist(record);
-  for (const consensus::Send& message : effects_.sends) send(message);
+  for (std::span sends(effects_.sends.begin(), effects_.sends.size()); !sends.empty();) sends = sends.subspan(send(sends));
   for (const consensus::Serve& range : effects_.serves) reads_.serve(range);
   for (const consensus::Commit& slot : effects_.commits) commit(slot);
   flush_answer();
@@ -46,13 +61,20 @@ void Node::persist(const consensus::Persist& record) {
   if (is_value) staged_[record.slot.value() % staged_.size()] = staged;
 }
 
-void Node::send(const consensus::Send& message) {
-  const std::size_t to = message.to.value();
-  if (to >= routes_.size() || has_route_[to] == 0) return;  // its port is not attached yet
+std::size_t Node::send(std::span<const consensus::Send> messages) {
+  const consensus::Send& message = messages.front();
+  FixedVector<dataplane::Destination, members_max> destinations;
+  std::size_t count = 0;
+  do {
+    const ReplicaId to = messages[count].to;
+    const bool is_attached = to.value() < routes_.size() && has_route_[to.value()] != 0;
+    if (is_attached) destinations.push_back({routes_[to.value()], to});
+    ++count;
+  } while (count < messages.size() && !destinations.full() && is_alike(messages[count], message));
+  if (destinations.empty()) return count;  // their ports are not attached yet
   wire::EncodedPayload encoded = wire::encode_peer_payload(message.payload, scratch_);
   wire::PacketHeader header;
   header.type = encoded.type;
-  header.destination = message.to;
   header.ballot = message.ballot;
   header.commit = message.commit;
   header.probe = message.probe;
@@ -67,7 +89,8 @@ void Node::send(const consensus::Send& message) {
         }
       },
       message.payload);
-  messenger_.send(routes_[to], header, encoded.head, encoded.body, body_checksum);
+  messenger_.send_to_each({destinations.begin(), destinations.size()}, header, encoded.head, encoded.body, body_checksum);
+  return count;
 }
 
 void Node::commit(const consensus::Commit& slot) {

@@ -32,10 +32,11 @@ void Node::keep_repairs() {
   const std::size_t place = question->turn % members;
   const ReplicaId peer = options_.configuration.member(place);
   if (peer == options_.self) return;
-  send({.to = peer,
-        .ballot = engine_.promised(),
-        .commit = engine_.commit(),
-        .payload = wire::CatchUp{question->from, question->to}});
+  const consensus::Send asked{.to = peer,
+                              .ballot = engine_.promised(),
+                              .commit = engine_.commit(),
+                              .payload = wire::CatchUp{question->from, question->to}};
+  (void)send({&asked, 1});
 }
 
 // A chosen value of a slot that is committed here. True: it was wanted, and is used.

@@ -62,6 +62,16 @@ TEST(Frame, WithoutAUdpChecksumTheFieldIsZero) {
   EXPECT_TRUE(parse_frame(frame, b));
 }
 
+TEST(Frame, APayloadThatEndsInABufferOfItsOwnHasTheSameHeaders) {
+  for (const auto checksum : {UdpChecksum::none, UdpChecksum::software, UdpChecksum::pseudo_header}) {
+    const std::string payload = "a header, and a body of an odd length";
+    const auto whole = frame_of(payload, checksum);
+    std::vector<std::byte> front(whole.begin(), whole.begin() + frame_header_bytes + 10);
+    FrameWriter(mac_a, a, checksum).write(front, mac_b, b, Bytes(whole).subspan(front.size()));
+    EXPECT_TRUE(std::ranges::equal(front, Bytes(whole).first(front.size())));
+  }
+}
+
 TEST(Frame, WhatIsWrittenIsReadForEveryLength) {
   const std::uint64_t seed = first_seed();
   SCOPED_TRACE(testing::Message() << "seed " << seed);

@@ -2,6 +2,7 @@
 // seed. Packets are copied, so a test may also keep, change and inject them.
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <map>
 #include <vector>
@@ -30,6 +31,8 @@ class MemoryPort {
     prng_ = Prng(seed);
   }
   void refuse_buffers_after(std::size_t count) { buffers_left_ = count; }
+  void share_bodies() { shares_bodies_ = true; }
+  [[nodiscard]] std::size_t shared() const { return shared_; }
 
   void inject(Datagram datagram, Endpoint from) { inbox_.push_back({std::move(datagram), from}); }
   [[nodiscard]] std::size_t inbox_size() const { return inbox_.size(); }
@@ -65,13 +68,16 @@ class MemoryPort {
   }
   void send(Endpoint to, std::size_t bytes) {
     CHECK_LE(bytes, payload_bytes_max_);
-    if (buffers_left_ != SIZE_MAX) --buffers_left_;
-    ++counters_.sent;
-    const auto peer = peers_.find(to);
-    if (peer == peers_.end() || prng_.chance(mischief_.lost_percent, 100)) return;
-    const Datagram datagram(outgoing_.begin(), outgoing_.begin() + static_cast<std::ptrdiff_t>(bytes));
-    peer->second->inject(datagram, local_);
-    if (prng_.chance(mischief_.duplicated_percent, 100)) peer->second->inject(datagram, local_);
+    last_.assign(outgoing_.begin(), outgoing_.begin() + static_cast<std::ptrdiff_t>(bytes));
+    deliver(to);
+  }
+  // Nothing that lies behind `bytes` in the reserved buffer is looked at.
+  bool send_sharing(Endpoint to, std::size_t bytes) {
+    if (!shares_bodies_ || last_.size() <= bytes) return false;
+    std::copy_n(outgoing_.begin(), bytes, last_.begin());
+    ++shared_;
+    deliver(to);
+    return true;
   }
   void flush() {}
   [[nodiscard]] std::size_t payload_bytes_max() const { return payload_bytes_max_; }
@@ -84,8 +90,20 @@ class MemoryPort {
     Endpoint from;
   };
 
+  void deliver(Endpoint to) {
+    if (buffers_left_ != SIZE_MAX) --buffers_left_;
+    ++counters_.sent;
+    const auto peer = peers_.find(to);
+    if (peer == peers_.end() || prng_.chance(mischief_.lost_percent, 100)) return;
+    peer->second->inject(last_, local_);
+    if (prng_.chance(mischief_.duplicated_percent, 100)) peer->second->inject(last_, local_);
+  }
+
   Endpoint local_;
   Datagram outgoing_;
+  Datagram last_;
+  bool shares_bodies_ = false;
+  std::size_t shared_ = 0;
   std::size_t payload_bytes_max_;
   std::size_t buffers_left_ = SIZE_MAX;
   std::map<Endpoint, MemoryPort*> peers_;

@@ -97,17 +97,132 @@ TEST(Messenger, ABodyThatIsNotThatOfItsChecksumIsDroppedByWhoeverReceivesIt) {
   EXPECT_EQ(pair.b.counters().dropped[static_cast<std::size_t>(PacketFault::bad_payload_checksum)], 1U);
 }
 
-TEST(Messenger, SaysTheChecksumOfWhatCameInOnePacket) {
+// In one packet and in several, whose last is of any length and whose order is none.
+TEST(Messenger, SaysTheChecksumOfWhatCame) {
   Pair pair;
-  for (const std::size_t bytes : {std::size_t{100}, std::size_t{5000}}) {
+  pair.port_b.set_mischief({.lost_percent = 0, .duplicated_percent = 0, .reordered = true}, 1);
+  const std::vector<std::size_t> lengths = {0, 1, 100, 1344, 1345, 2688, 5000, message_bytes_max};
+  for (const std::size_t bytes : lengths) {
     const auto payload = random_bytes(bytes, bytes);
     ASSERT_TRUE(pair.a.send(route, header_to(2), payload));
-    pair.b.poll([&](const Message& message) {
-      const bool is_one = message.payload.size() < 1000;
-      EXPECT_EQ(message.checksum(), is_one ? std::optional(Checksum(crc32c(payload))) : std::nullopt);
-    });
+    const auto look = [&](const Message& message) { EXPECT_EQ(message.checksum, Checksum(crc32c(payload))) << bytes; };
+    while (pair.b.poll(look) > 0) {
+    }
   }
-  EXPECT_EQ(pair.b.counters().messages_received, 2U);
+  EXPECT_EQ(pair.b.counters().messages_received, lengths.size());
+}
+
+// Replica 1 with a port that leads to 2 and 3, and one that leads to 4.
+class SendToEach : public testing::TestWithParam<bool> {
+ protected:
+  SendToEach() {
+    if (GetParam()) port_.share_bodies();
+    for (std::size_t i = 0; i < peers_.size(); ++i) {
+      (i < 2 ? port_ : other_port_).connect(peer_ports_[i]);
+      peers_[i].add_port(PortRef(peer_ports_[i]));
+    }
+    leader_.add_port(PortRef(port_));
+    leader_.add_port(PortRef(other_port_));
+  }
+
+  // Who got `expected` under a header of its own, and nothing else.
+  [[nodiscard]] std::vector<int> who_got(const std::vector<std::byte>& expected) {
+    std::vector<int> replicas;
+    for (std::size_t i = 0; i < peers_.size(); ++i) {
+      const auto all = receive_all(peers_[i]);
+      EXPECT_LE(all.size(), 1U);
+      EXPECT_EQ(peers_[i].counters().dropped_total(), 0U);
+      if (all.empty()) continue;
+      EXPECT_EQ(all[0].header.destination, to_[i].replica);
+      EXPECT_EQ(all[0].header.commit, Slot(9));
+      EXPECT_TRUE(all[0].payload == expected);
+      replicas.push_back(to_[i].replica.value());
+    }
+    return replicas;
+  }
+
+  std::array<Destination, 3> to_ = {{{{0, {0x0A000002, 7400}}, ReplicaId(2)},
+                                     {{0, {0x0A000003, 7400}}, ReplicaId(3)},
+                                     {{1, {0x0A000004, 7400}}, ReplicaId(4)}}};
+  MemoryPort port_{endpoint_a, 8972};
+  MemoryPort other_port_{endpoint_a, 8972};
+  std::array<MemoryPort, 3> peer_ports_ = {MemoryPort(to_[0].route.endpoint), MemoryPort(to_[1].route.endpoint),
+                                           MemoryPort(to_[2].route.endpoint)};
+  Messenger leader_{identity(1), {}};
+  std::array<Messenger, 3> peers_ = {Messenger(identity(2), {}), Messenger(identity(3), {}), Messenger(identity(4), {})};
+};
+INSTANTIATE_TEST_SUITE_P(Messenger, SendToEach, testing::Bool(),
+                         [](const auto& shares) { return shares.param ? "Shared" : "Copied"; });
+
+std::vector<std::byte> joined(std::vector<std::byte> head, Bytes body) {
+  head.insert(head.end(), body.begin(), body.end());
+  return head;
+}
+
+TEST_P(SendToEach, EveryoneGetsTheSameUnderAHeaderOfItsOwn) {
+  const auto head = random_bytes(32, 1);
+  for (const std::size_t bytes : {std::size_t{0}, std::size_t{1}, std::size_t{8812}, std::size_t{8813}, std::size_t{65536}}) {
+    const auto body = random_bytes(bytes, bytes);
+    wire::PacketHeader header = header_to(0);
+    header.commit = Slot(9);
+    for (const auto checksum : {std::optional(Checksum(crc32c(body))), std::optional<Checksum>()}) {
+      EXPECT_EQ(leader_.send_to_each(to_, header, head, body, checksum), 3U);
+      EXPECT_EQ(who_got(joined(head, body)), (std::vector{2, 3, 4})) << bytes;
+    }
+  }
+  EXPECT_EQ(leader_.counters().messages_sent, 30U);
+  EXPECT_EQ(port_.shared() > 0, GetParam());
+}
+
+TEST_P(SendToEach, APortWithoutBuffersKeepsNothingFromTheOthers) {
+  const auto body = random_bytes(30'000, 1);
+  wire::PacketHeader header = header_to(0);
+  header.commit = Slot(9);
+  other_port_.refuse_buffers_after(3);
+  EXPECT_EQ(leader_.send_to_each(to_, header, {}, body), 2U);
+  EXPECT_EQ(who_got(body), (std::vector{2, 3}));
+  EXPECT_EQ(leader_.counters().send_dropped, 1U);
+  other_port_.refuse_buffers_after(SIZE_MAX);
+  port_.refuse_buffers_after(1);
+  EXPECT_EQ(leader_.send_to_each(to_, header, {}, body), 1U);
+  EXPECT_EQ(who_got(body), (std::vector{4}));
+  EXPECT_EQ(leader_.counters().send_dropped, 3U);
+}
+
+// More than a burst: a queue that is too short for all of it has room for the first receiver's, which may be a quorum.
+TEST_P(SendToEach, ALargeMessageGoesToOneAfterTheOther) {
+  const auto body = random_bytes(200'000, 1);  // 23 packets
+  wire::PacketHeader header = header_to(0);
+  header.commit = Slot(9);
+  port_.refuse_buffers_after(30);
+  EXPECT_EQ(leader_.send_to_each(std::span(to_).first(2), header, {}, body), 1U);
+  EXPECT_EQ(who_got(body), (std::vector{2}));
+  port_.refuse_buffers_after(SIZE_MAX);
+  EXPECT_EQ(leader_.send_to_each(to_, header, {}, body), 3U);
+  EXPECT_EQ(who_got(body), (std::vector{2, 3, 4}));
+}
+
+// A message is cut as it would be for this receiver alone, so that an attempt to reach it alone fills the holes of the first one.
+TEST_P(SendToEach, WhoHasSmallerPacketsChangesNothingForTheOthers) {
+  MemoryPort small_port(endpoint_a, 1472);
+  small_port.connect(peer_ports_[2]);
+  to_[2].route.port = leader_.add_port(PortRef(small_port));
+  const auto body = random_bytes(20'000, 1);  // 3 packets, and 15
+  wire::PacketHeader header = header_to(0, 50);
+  header.commit = Slot(9);
+  EXPECT_EQ(leader_.send_to_each(to_, header, {}, body), 3U);
+  auto packets = peer_ports_[0].take_inbox();
+  ASSERT_EQ(packets.size(), 3U);
+  peer_ports_[0].inject(std::move(packets[0]), endpoint_a);
+  EXPECT_EQ(who_got(body), (std::vector{3, 4}));
+  EXPECT_EQ(leader_.send_to_each(std::span(to_).first(1), header, {}, body), 1U);
+  EXPECT_EQ(who_got(body), (std::vector{2}));
+  EXPECT_EQ(peers_[0].counters().reassemblies_evicted, 0U);
+}
+
+TEST(Messenger, SendToNobodyDoesNothing) {
+  Pair pair;
+  EXPECT_EQ(pair.a.send_to_each({}, header_to(0), random_bytes(100, 1)), 0U);
 }
 
 TEST(Messenger, TheLargestMessageArrivesThroughTheSmallestPackets) {

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -181,6 +182,200 @@ TEST_F(Queues, a_packet_is_refused_only_where_its_checksum_is_wrong) {
   EXPECT_FALSE(comes_in(RTE_MBUF_F_RX_L4_CKSUM_BAD));
   EXPECT_FALSE(comes_in(RTE_MBUF_F_RX_IP_CKSUM_BAD));
   EXPECT_EQ((*port)->frame_faults(FrameFault::bad_checksum), 2U);
+}
+
+// Peers of a port that a net_ring device belongs to, which brings back what it sends.
+class SharedBodies : public Queues {
+ protected:
+  static constexpr std::array<Endpoint, 2> peers = {{{0x0A000002, 7400}, {0x0A000003, 7400}}};
+
+  void open(const char* device, std::size_t mtu, bool point_to_point = false, std::optional<bool> share_bodies = true) {
+    auto port = DpdkPort::open({.device = device,
+                                .local = {0x0A000001, 7400},
+                                .mtu = mtu,
+                                .point_to_point = point_to_point,
+                                .share_bodies = share_bodies,
+                                .packets = 64});
+    ASSERT_TRUE(port) << port.error().text;
+    port_ = *std::move(port);
+    for (const Endpoint& peer : peers) introduce(peer);
+    in_use_ = rte_mempool_in_use_count(port_->pool());
+  }
+  void introduce(const Endpoint& peer) {
+    rte_mbuf* packet = rte_pktmbuf_alloc(port_->pool());
+    auto* const answer = reinterpret_cast<std::byte*>(rte_pktmbuf_append(packet, arp_frame_bytes));
+    write_arp_reply({answer, arp_frame_bytes}, mac_of(peer), peer.address, Mac{}, 0x0A000001);
+    ASSERT_EQ(rte_eth_tx_burst(port_->ethdev(), 0, &packet, 1), 1);
+    Packet nothing;
+    ASSERT_EQ(port_->receive({&nothing, 1}), 0U);
+  }
+  static Mac mac_of(const Endpoint& peer) { return {2, 0, 0, 0, 0, static_cast<std::uint8_t>(peer.address)}; }
+
+  void reserve(const std::vector<std::byte>& bytes) {
+    const MutableBytes buffer = port_->reserve();
+    ASSERT_GE(buffer.size(), bytes.size());
+    std::ranges::copy(bytes, buffer.begin());
+  }
+  void send(const Endpoint& to, const std::vector<std::byte>& payload) {
+    reserve(payload);
+    port_->send(to, payload.size());
+  }
+  bool send_sharing(const Endpoint& to, const std::vector<std::byte>& own) {
+    reserve(own);
+    return port_->send_sharing(to, own.size());
+  }
+  // What was sent, oldest first, and how many buffers it lies in.
+  struct Sent {
+    std::vector<std::byte> frame;
+    std::size_t segments;
+  };
+  std::vector<Sent> take_sent() {
+    std::array<rte_mbuf*, burst_packets_max> packets{};
+    const std::uint16_t count = rte_eth_rx_burst(port_->ethdev(), 0, packets.data(), packets.size());
+    std::vector<Sent> sent;
+    for (rte_mbuf* const packet : std::span(packets).first(count)) {
+      sent.push_back({std::vector<std::byte>(packet->pkt_len), packet->nb_segs});
+      const void* const bytes = rte_pktmbuf_read(packet, 0, packet->pkt_len, sent.back().frame.data());
+      if (bytes != sent.back().frame.data()) std::memcpy(sent.back().frame.data(), bytes, packet->pkt_len);
+      rte_pktmbuf_free(packet);
+    }
+    return sent;
+  }
+  [[nodiscard]] std::size_t left_in_use() const { return rte_mempool_in_use_count(port_->pool()) - in_use_; }
+  static std::vector<std::byte> frame_of(const Endpoint& to, const std::vector<std::byte>& payload) {
+    std::vector<std::byte> frame(frame_header_bytes + payload.size());
+    std::ranges::copy(payload, frame.begin() + frame_header_bytes);
+    FrameWriter({}, {0x0A000001, 7400}, UdpChecksum::software).write(frame, mac_of(to), to);
+    return frame;
+  }
+
+  std::unique_ptr<DpdkPort> port_;
+  unsigned in_use_ = 0;
+};
+
+TEST_F(SharedBodies, a_packet_to_a_second_peer_has_what_it_shares_as_a_second_segment) {
+  open("net_ring3", mtu_jumbo);
+  const auto first = random_bytes(8001, 1);
+  const auto own = random_bytes(160, 2);
+  auto second = first;
+  std::ranges::copy(own, second.begin());
+  for (int turn = 0; turn < 100; ++turn) {               // longer than the buffers last, if one were lost
+    for (const Endpoint& peer : peers) introduce(peer);  // whom nobody hears of is asked for, which is a packet, too
+    send(peers[0], first);
+    ASSERT_TRUE(send_sharing(peers[1], own));
+    ASSERT_TRUE(send_sharing(peers[0], own)) << "and a third";
+    port_->flush();
+    const auto sent = take_sent();
+    ASSERT_EQ(sent.size(), 3U);
+    EXPECT_EQ(sent[0].segments, 1U);
+    EXPECT_EQ(sent[0].frame, frame_of(peers[0], first));
+    EXPECT_EQ(sent[1].segments, 2U);
+    EXPECT_EQ(sent[1].frame, frame_of(peers[1], second));
+    EXPECT_EQ(sent[2].segments, 2U);
+    EXPECT_EQ(sent[2].frame, frame_of(peers[0], second));
+    ASSERT_EQ(left_in_use(), 0U);
+  }
+  EXPECT_EQ(port_->counters().sent, 300U);
+}
+
+// As devices may take them, whoever lets go first.
+TEST_F(SharedBodies, what_is_shared_lives_as_long_as_any_of_the_packets) {
+  open("net_ring4", mtu_jumbo);
+  const auto payload = random_bytes(8000, 1);
+  send(peers[0], payload);
+  ASSERT_TRUE(send_sharing(peers[1], {payload.begin(), payload.begin() + 160}));
+  port_->flush();
+  std::array<rte_mbuf*, 2> packets{};
+  ASSERT_EQ(rte_eth_rx_burst(port_->ethdev(), 0, packets.data(), packets.size()), 2);
+  rte_pktmbuf_free(packets[0]);
+  std::vector<rte_mbuf*> others;  // which overwrite what is free
+  while (rte_mbuf* const other = rte_pktmbuf_alloc(port_->pool())) {
+    std::memset(rte_pktmbuf_mtod(other, void*), 0, 8192);
+    others.push_back(other);
+  }
+  std::vector<std::byte> frame(packets[1]->pkt_len);
+  ASSERT_NE(rte_pktmbuf_read(packets[1], 0, packets[1]->pkt_len, frame.data()), nullptr);
+  EXPECT_EQ(frame, frame_of(peers[1], payload));
+  rte_pktmbuf_free(packets[1]);
+  rte_pktmbuf_free_bulk(others.data(), static_cast<unsigned>(others.size()));
+  EXPECT_EQ(left_in_use(), 0U);
+}
+
+TEST_F(SharedBodies, nothing_is_shared_that_is_short_or_gone_or_has_no_receiver) {
+  open("net_ring5", mtu_jumbo);
+  const auto own = random_bytes(160, 2);
+  EXPECT_FALSE(send_sharing(peers[1], own)) << "nothing was sent";
+  send(peers[0], random_bytes(1000, 1));
+  EXPECT_FALSE(send_sharing(peers[1], own)) << "short";
+  send(peers[0], random_bytes(8000, 1));
+  EXPECT_FALSE(send_sharing(peers[1], random_bytes(161, 2))) << "odd: the sum of the rest would not fit";
+  EXPECT_FALSE(send_sharing({0x0A000009, 7400}, own)) << "nobody knows where that is";
+  port_->flush();
+  EXPECT_FALSE(send_sharing(peers[1], own)) << "gone";
+  constexpr Endpoint unknown{0x0A00000A, 7400};
+  send(unknown, random_bytes(8000, 1));  // asks, which flushes
+  send(peers[0], random_bytes(8000, 1));
+  send(unknown, random_bytes(8000, 1));  // asked a moment ago: this one is dropped, and what lies before it is another packet
+  EXPECT_FALSE(send_sharing(peers[1], own)) << "was not sent";
+  port_->flush();
+  for (std::size_t i = 0; i < burst_packets_max; ++i) send(peers[0], random_bytes(8000, 1));
+  EXPECT_FALSE(send_sharing(peers[1], own)) << "a full burst has gone";
+  take_sent();
+  take_sent();
+}
+
+TEST_F(SharedBodies, what_the_device_does_not_take_is_given_back) {
+  open("net_ring8", mtu_jumbo);
+  const auto take_one = [](std::uint16_t, std::uint16_t, rte_mbuf**, std::uint16_t, void*) { return std::uint16_t{1}; };
+  const auto* const cut = rte_eth_add_tx_callback(port_->ethdev(), 0, take_one, nullptr);
+  const auto payload = random_bytes(8000, 1);
+  send(peers[0], payload);
+  ASSERT_TRUE(send_sharing(peers[1], {payload.begin(), payload.begin() + 160}));
+  ASSERT_TRUE(send_sharing(peers[0], {payload.begin(), payload.begin() + 160}));
+  port_->flush();
+  EXPECT_EQ(port_->counters().send_dropped, 2U);
+  EXPECT_EQ(left_in_use(), 1U);
+  const auto sent = take_sent();
+  ASSERT_EQ(sent.size(), 1U);
+  EXPECT_EQ(sent[0].frame, frame_of(peers[0], payload));
+  EXPECT_EQ(left_in_use(), 0U);
+  EXPECT_EQ(rte_eth_remove_tx_callback(port_->ethdev(), 0, cut), 0);
+}
+
+TEST_F(SharedBodies, without_a_buffer_for_the_second_segment_nothing_happens) {
+  open("net_ring9", mtu_jumbo);
+  const auto payload = random_bytes(8000, 1);
+  send(peers[0], payload);
+  reserve(payload);
+  std::vector<rte_mbuf*> others;
+  while (rte_mbuf* const other = rte_pktmbuf_alloc(port_->pool())) others.push_back(other);
+  EXPECT_FALSE(port_->send_sharing(peers[1], 160));
+  port_->send(peers[1], payload.size());  // as the layer above does then
+  port_->flush();
+  rte_pktmbuf_free_bulk(others.data(), static_cast<unsigned>(others.size()));
+  const auto sent = take_sent();
+  ASSERT_EQ(sent.size(), 2U);
+  EXPECT_EQ(sent[1].frame, frame_of(peers[1], payload));
+  EXPECT_EQ(left_in_use(), 0U);
+}
+
+TEST_F(SharedBodies, a_port_that_makes_checksums_itself_shares_nothing_unless_told_to) {
+  open("net_ring10", mtu_jumbo, false, std::nullopt);
+  ASSERT_FALSE(port_->completes_checksums());
+  send(peers[0], random_bytes(8000, 1));
+  EXPECT_FALSE(send_sharing(peers[1], random_bytes(160, 2)));
+  take_sent();
+}
+
+TEST_F(SharedBodies, a_port_to_one_peer_and_one_of_small_packets_share_nothing) {
+  open("net_ring6", mtu_ethernet);
+  send(peers[0], random_bytes(1472, 1));
+  EXPECT_FALSE(send_sharing(peers[1], random_bytes(160, 2)));
+  take_sent();
+  open("net_ring7", mtu_jumbo, true);
+  send(peers[0], random_bytes(8000, 1));
+  EXPECT_FALSE(send_sharing(peers[1], random_bytes(160, 2)));
+  take_sent();
 }
 
 // As e1000e brings a jumbo frame: 8 KiB, and the rest in a second buffer.

@@ -11,6 +11,7 @@
 #include <set>
 
 #include "base/check.h"
+#include "base/crc32c.h"
 #include "base/prng.h"
 #include "dataplane/messenger.h"
 #include "tests/dataplane/memory_port.h"
@@ -224,6 +225,7 @@ class World {
       ++handed;
       CHECK_EQ(key_of(message.header), key);
       CHECK_EQ(message.payload.size(), message.header.message_bytes);
+      CHECK_EQ(message.checksum, Checksum(crc32c(message.payload)));
       for (std::size_t i = 0; i < message.payload.size(); ++i) CHECK_EQ(message.payload[i], byte_at(key, i));
     });
     CHECK_EQ(handed, std::size_t{expected});
