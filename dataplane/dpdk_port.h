@@ -59,7 +59,8 @@ struct DpdkPortOptions {
   // Nobody but one peer at the other end: no ARP, no UDP checksum. Unset: true for vhost, memif and ring devices.
   std::optional<bool> point_to_point;
   // Packets to several peers share one body, as their second segment, where the device gathers segments and packets are jumbo.
-  // Unset: if the device completes UDP checksums as well; a port that has to read the body for each gains nothing.
+  // Unset: if the device completes UDP checksums as well (a port that has to read the body for each gains nothing) and is not
+  // point to point.
   std::optional<bool> share_bodies;
   std::size_t packets = 4096;        // buffers of each port, if it makes a pool of its own
   std::uint16_t descriptors = 1024;  // of each queue; the device may choose fewer

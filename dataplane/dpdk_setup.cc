@@ -44,10 +44,10 @@ bool is_point_to_point(const DpdkPortOptions& options) {
 }
 
 bool shares_bodies(const DpdkPortOptions& options, const rte_eth_dev_info& info) {
-  constexpr std::uint64_t useful = RTE_ETH_TX_OFFLOAD_MULTI_SEGS | RTE_ETH_TX_OFFLOAD_UDP_CKSUM;
-  const bool can = (info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0 && !is_point_to_point(options) &&
-                   options.mtu > shared_bytes_min + ip_udp_header_bytes;
-  return can && options.share_bodies.value_or((info.tx_offload_capa & useful) == useful);
+  const bool gathers = (info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0;
+  const bool completes = (info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_UDP_CKSUM) != 0;
+  return gathers && options.mtu > shared_bytes_min + ip_udp_header_bytes &&
+         options.share_bodies.value_or(completes && !is_point_to_point(options));
 }
 
 rte_eth_conf configuration_for(const DpdkPortOptions& options, const rte_eth_dev_info& info) {

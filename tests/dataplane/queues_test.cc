@@ -372,7 +372,7 @@ TEST_F(SharedBodies, a_port_to_one_peer_and_one_of_small_packets_share_nothing) 
   send(peers[0], random_bytes(1472, 1));
   EXPECT_FALSE(send_sharing(peers[1], random_bytes(160, 2)));
   take_sent();
-  open("net_ring7", mtu_jumbo, true);
+  open("net_ring7", mtu_jumbo, true, std::nullopt);
   send(peers[0], random_bytes(8000, 1));
   EXPECT_FALSE(send_sharing(peers[1], random_bytes(160, 2)));
   take_sent();
